@@ -1,0 +1,102 @@
+"""The local AWS as a Python object: starts the two servers, hands out clients and environment, stops them."""
+
+import json
+import math
+import os
+from urllib.request import Request, urlopen
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from .child import Child
+from .endpoints import ACCOUNT, MOTO_VARIABLES, REGION, client_variables
+
+# botocore's session variables: no profile, no configuration or credentials file, whatever the environment says.
+NOTHING_OF_THE_USERS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+def _request(url: str, body: dict | None = None) -> object:
+    """GET, or POST with a JSON body; answers the JSON it gets."""
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=60) as response:
+        return json.load(response)
+
+
+def _wait_scale(speed: float) -> float:
+    """Real seconds per second of a Step Functions wait; under a stopped clock waits take their real time."""
+    return 0.0 if math.isinf(speed) else 1 / speed if speed else 1.0
+
+
+class LocalAws:
+    """Both servers, for the length of a `with` block. `speed` is AWS seconds per real second."""
+
+    def __init__(self, speed: float = math.inf):
+        self._speed = speed
+
+    def __enter__(self) -> "LocalAws":
+        clean = client_variables() | {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean)
+        moto = {name: self._moto.url for name in MOTO_VARIABLES.values()}
+        try:
+            scale = str(_wait_scale(self._speed))
+            self._ministack = Child("tests.aws.ministack_server", [scale], clean | moto)
+        except BaseException:
+            self._moto.stop()
+            raise
+        self.environment: dict[str, str] = (
+            client_variables() | moto | {"AWS_ENDPOINT_URL": self._ministack.url}
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ministack.stop()
+        self._moto.stop()
+
+    def client(self, service: str, region: str = REGION, app: str | None = None):
+        """A boto3 client on the right server; `app` is the name it gives itself in its User-Agent."""
+        session = boto3.Session(botocore_session=botocore.session.Session(NOTHING_OF_THE_USERS))
+        return session.client(
+            service,
+            region_name=region,
+            endpoint_url=self.environment[MOTO_VARIABLES.get(service, "AWS_ENDPOINT_URL")],
+            aws_access_key_id=ACCOUNT,
+            aws_secret_access_key="local",
+            config=Config(user_agent_appid=app, retries={"total_max_attempts": 1}, proxies={}),
+        )
+
+    def calls(self, since: int = 0) -> list[dict]:
+        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, error, at."""
+        return _request(f"{self._moto.url}/_albatross/calls?since={since}")
+
+    def invocations(self, since: int = 0) -> list[dict]:
+        """Invocations on MiniStack after the one numbered `since`: n, function, started, ended, error."""
+        return _request(f"{self._ministack.url}/_albatross/invocations?since={since}")
+
+    def reset(self) -> None:
+        """Forget all resources and calls on moto; what is deployed on MiniStack stays."""
+        _request(f"{self._moto.url}/_albatross/reset", {})
+
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._speed = speed
+        _request(f"{self._moto.url}/_albatross/clock", {"speed": speed})
+        _request(
+            f"{self._ministack.url}/_ministack/config", {"stepfunctions._SFN_WAIT_SCALE": _wait_scale(speed)}
+        )
+
+    def advance(self, seconds: float) -> None:
+        """Let so many AWS seconds pass on moto at once, whatever the speed."""
+        _request(f"{self._moto.url}/_albatross/clock", {"advance": seconds})
+
+    def output(self) -> str:
+        """What both servers, and the functions, have written so far: for the report of a failure."""
+        return f"--- moto ---\n{self._moto.output()}\n--- MiniStack ---\n{self._ministack.output()}"

@@ -1,0 +1,122 @@
+"""What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
+
+It is started here and not by its own command for three things: it keeps nothing in shared temporary folders, it
+refuses a function that could call the real AWS, and it records invocations (GET /_albatross/invocations).
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from urllib.parse import parse_qs, urlsplit
+
+from . import child
+from .endpoints import ENDPOINT_VARIABLES
+
+CONTROL = "/_albatross/invocations"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+invocations: list[dict] = []
+
+
+def endpoint_fault(variables: dict[str, str]) -> str | None:
+    """Why a function with these variables could make a call that leaves this machine, if it could."""
+    if variables.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false").lower() != "false":
+        return "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is set"
+    for name in ENDPOINT_VARIABLES:
+        if not variables.get(name):
+            return f"{name} is not set"
+    for name, value in variables.items():
+        if name.startswith("AWS_ENDPOINT_URL") and urlsplit(value).hostname not in LOOPBACK:
+            return f"{name}={value} is not a loopback address"
+    return None
+
+
+def refusal(name: str, fault: str) -> dict:
+    """What MiniStack's executors answer with when an invocation has failed."""
+    message = f"The local AWS does not start {name}: {fault}, so its calls could reach the real AWS."
+    return {"body": {"errorType": "LocalAws.EndpointNotLoopback", "errorMessage": message}, "error": True, "log": ""}
+
+
+def watch_functions() -> None:
+    """Stand between MiniStack's invocations and its executors: every invocation passes this one function."""
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_dispatch
+
+    def dispatch(func, config, event, request_id, started):
+        name = config.get("FunctionName", "")
+        invocation = {"n": len(invocations) + 1, "function": name, "started": time.time(), "ended": None, "error": None}
+        invocations.append(invocation)
+        fault = endpoint_fault(dict(os.environ) | lambda_svc._runtime_env_vars(config))
+        result = refusal(name, fault) if fault else execute(func, config, event, request_id, started)
+        if result.get("error"):
+            body = result.get("body")
+            invocation["error"] = body.get("errorType", "Unknown") if isinstance(body, dict) else "Unknown"
+        invocation["ended"] = time.time()
+        return result
+
+    lambda_svc._execute_function_dispatch = dispatch
+
+
+def with_control(app):
+    """MiniStack's ASGI application with the control path before it."""
+
+    async def controlled(scope, receive, send):
+        if scope["type"] != "http" or scope["path"] != CONTROL:
+            return await app(scope, receive, send)
+        since = int(parse_qs(scope["query_string"].decode()).get("since", ["0"])[0])
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(invocations[since:]).encode()})
+
+    return controlled
+
+
+async def serve(listener: socket.socket) -> None:
+    """Serve until the parent ends."""
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+    from ministack.app import app
+    from ministack.core import lambda_runtime
+
+    watch_functions()
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = 1
+    parent_ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    child.when_parent_ends(lambda: loop.call_soon_threadsafe(parent_ended.set))
+    child.announce(listener.getsockname()[1])
+    await hypercorn_serve(with_control(app), config, shutdown_trigger=parent_ended.wait)
+    lambda_runtime.reset()
+
+
+def main() -> None:
+    """MiniStack reads its settings from the environment when imported, so they are made first."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="albatross-ministack-") as folder:
+        os.environ |= {
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "SFN_WAIT_SCALE": sys.argv[1],
+            "TMPDIR": folder,
+            "HOME": folder,
+            "S3_DATA_DIR": f"{folder}/s3",
+            "STATE_DIR": f"{folder}/state",
+        }
+        tempfile.tempdir = None
+        asyncio.run(serve(listener))
+    # MiniStack's own threads are not daemons and know nothing of our end.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The AWS that Albatross works on: moto with the strict layer, in a process of its own.
+
+Besides AWS's wire protocols it answers under /_albatross/: GET calls, POST reset, GET and POST clock.
+"""
+
+import json
+import sys
+from urllib.parse import parse_qs
+
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from . import child
+from .strict import record
+from .strict.clock import clock
+
+CONTROL = "/_albatross/"
+
+
+def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> object:
+    """One request to the control path."""
+    match method, what:
+        case "GET", "calls":
+            return record.calls(int(query.get("since", ["0"])[0]))
+        case "POST", "reset":
+            with record.lock:
+                BackendDict.reset()
+                record.clear()
+            return {}
+        case "GET" | "POST", "clock":
+            if "speed" in body:
+                clock.speed = float(body["speed"])
+            clock.advance(float(body.get("advance", 0)))
+            return {"speed": clock.speed, "now": clock.now()}
+    raise LookupError(f"{method} {CONTROL}{what}")
+
+
+class Application:
+    """moto's WSGI application with the control path beside it."""
+
+    def __init__(self) -> None:
+        self.moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict, start_response):
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith(CONTROL):
+            return self.moto(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        try:
+            answer = control(environ["REQUEST_METHOD"], path.removeprefix(CONTROL), query, json.loads(body or b"{}"))
+            status = "200 OK"
+        except LookupError as unknown:
+            answer, status = {"error": str(unknown)}, "404 Not Found"
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps(answer).encode()]
+
+
+def main() -> None:
+    """Serve on a free loopback port at the speed given as argument."""
+    clock.speed = float(sys.argv[1])
+    server = make_server("127.0.0.1", 0, Application(), threaded=True, request_handler=MotoRequestHandler)
+    child.when_parent_ends(server.shutdown)
+    child.announce(server.server_port)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

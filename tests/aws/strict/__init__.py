@@ -1,0 +1,5 @@
+"""What AWS does and moto does not: one module a service, put over moto's own classes by importing it.
+
+moto stays the wire protocol and the store. Each function here is one deviation, and its docstring is the
+fact about AWS that it follows.
+"""

@@ -1,0 +1,62 @@
+"""The record of every call, and the one lock that each call is carried out under."""
+
+import re
+import threading
+import time
+
+from moto.core.responses import BaseResponse
+
+from .patch import replaces
+
+lock = threading.RLock()
+_calls: list[dict] = []
+
+_APP = re.compile(r"\bapp/(\S+)")
+_READS = ("Describe", "List", "Get", "Test")
+_ERROR_CODE = re.compile(r"<Code>([^<]+)</Code>")
+
+
+def calls(since: int = 0) -> list[dict]:
+    """The calls after the one numbered `since`, oldest first."""
+    return _calls[since:]
+
+
+def clear() -> None:
+    """Forget all calls; numbers begin at 1 again."""
+    _calls.clear()
+
+
+def _caller(headers) -> str:
+    """The name in `app/NAME`: the Rust SDK sends it in x-amz-user-agent too, boto3 in User-Agent only."""
+    agents = f"{headers.get('User-Agent', '')} {headers.get('X-Amz-User-Agent', '')}"
+    found = _APP.search(agents)
+    return found[1] if found else "other"
+
+
+def _error(status: int, headers: dict, body) -> str | None:
+    """The error code that the client will see, in any of the AWS protocols."""
+    if status < 400:
+        return None
+    code = headers.get("x-amzn-errortype") or headers.get("X-Amzn-ErrorType")
+    found = _ERROR_CODE.search(body if isinstance(body, str) else "")
+    return code or (found[1] if found else str(status))
+
+
+@replaces(BaseResponse)
+def call_action(original, self):
+    """One call at a time, written down: so two identical creates at once make one resource."""
+    with lock:
+        operation = self._get_action()
+        call = {
+            "n": len(_calls) + 1,
+            "service": self.service_name,
+            "operation": operation,
+            "caller": _caller(self.headers),
+            "changes": not operation.startswith(_READS),
+            "error": None,
+            "at": time.time(),
+        }
+        _calls.append(call)
+        status, headers, body = original(self)
+        call["error"] = _error(status, headers, body)
+        return status, headers, body
