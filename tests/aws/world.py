@@ -1,0 +1,223 @@
+"""A small world of a user's own things on the local AWS: what stands before Albatross comes and after it went."""
+
+import json
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from .local import LocalAws
+
+# One of the images that moto knows from the start.
+IMAGE = "ami-0c55b159cbfafe1f0"
+ZONES = ("us-east-1a", "us-east-1b")
+# Of the user's own record; Albatross's records have another, so a record put back is told from one made anew.
+TTL = 300
+
+
+class Backend:
+    """The service on the instance: a real HTTP server on a free loopback port. `status` may be changed at any time."""
+
+    def __init__(self, path: str = "/health"):
+        self.status = 200
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(backend.status if self.path == path else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: the tests' and the demo's output is theirs."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def tags_of(**values: str) -> list[dict[str, str]]:
+    """Tags as EC2 takes them."""
+    return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+class World:
+    """A VPC with two public subnets, instances that serve, an Elastic IP, a hosted zone with an A record at it.
+
+    Names are unique, so many worlds can stand on one local AWS. A context manager: it stops the backend; what stands
+    on the local AWS stays.
+    """
+
+    def __init__(self, aws: LocalAws, domain: str | None = None, instances: int = 1, health_path: str = "/health"):
+        self.aws = aws
+        self.domain = domain or f"api.w{uuid.uuid4().hex[:7]}.test"
+        self.backend = Backend(health_path)
+        self._ec2 = aws.client("ec2")
+        self._route53 = aws.client("route53")
+        self.vpc, self.subnets = self._network()
+        self.group = self.security_group("web")
+        self.instances = [self.instance(self.subnets[n % 2], self.group) for n in range(instances)]
+        self.allocation, self.public_ip = self._address(self.instances[0])
+        labels = self.domain.split(".")
+        self.zone = self.hosted_zone(".".join(labels[1:] if len(labels) > 2 else labels))
+        self.put_record({"Type": "A", "TTL": TTL, "ResourceRecords": [{"Value": self.public_ip}]})
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.backend.close()
+
+    @property
+    def input(self) -> dict:
+        """The shortest input of a provision."""
+        return {"domain": self.domain, "instances": self.instances}
+
+    def _network(self) -> tuple[str, list[str]]:
+        vpc = self._ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        gateway = self._ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        self._ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
+        table = self._ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+        self._ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        subnets = []
+        for number, zone in enumerate(ZONES):
+            subnets.append(self.subnet(vpc, f"10.0.{number}.0/24", zone))
+            self._ec2.associate_route_table(RouteTableId=table, SubnetId=subnets[-1])
+        return vpc, subnets
+
+    def subnet(self, vpc: str, cidr: str, zone: str) -> str:
+        """A subnet without a route to the internet."""
+        created = self._ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)
+        return created["Subnet"]["SubnetId"]
+
+    def security_group(self, name: str, vpc: str | None = None) -> str:
+        """A security group of the user's own; nothing may come in."""
+        name = f"{name}-{self.domain}"
+        created = self._ec2.create_security_group(
+            GroupName=name, Description=f"{name}, made by its user", VpcId=vpc or self.vpc
+        )
+        return created["GroupId"]
+
+    def instance(self, subnet: str, group: str) -> str:
+        """A running instance whose service is the backend."""
+        tags = [*tags_of(Name=f"web-{self.domain}"), {"Key": "local:backend", "Value": self.backend.address}]
+        launched = self._ec2.run_instances(
+            ImageId=IMAGE,
+            InstanceType="t3.micro",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=subnet,
+            SecurityGroupIds=[group],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )
+        return launched["Instances"][0]["InstanceId"]
+
+    def _address(self, instance: str) -> tuple[str, str]:
+        address = self._ec2.allocate_address(Domain="vpc")
+        self._ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=instance)
+        return address["AllocationId"], address["PublicIp"]
+
+    def hosted_zone(self, name: str, **settings: object) -> str:
+        """The id of a new hosted zone."""
+        created = self._route53.create_hosted_zone(Name=name, CallerReference=str(uuid.uuid4()), **settings)
+        return created["HostedZone"]["Id"].removeprefix("/hostedzone/")
+
+    def put_record(self, record: dict, action: str = "UPSERT", name: str | None = None) -> None:
+        """Write a record as its user would: by default at the domain."""
+        change = {"Action": action, "ResourceRecordSet": {"Name": name or self.domain} | record}
+        self._route53.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch={"Changes": [change]})
+
+    def records(self, name: str | None = None) -> list[dict]:
+        """The zone's records, or those of one name."""
+        pages = self._route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=self.zone)
+        records = [record for page in pages for record in page["ResourceRecordSets"]]
+        return [record for record in records if name is None or record["Name"].rstrip(".") == name]
+
+    def tag(self, resource: str, key: str, value: str) -> None:
+        """Tag one of the user's own things, as by hand in the console."""
+        self._ec2.create_tags(Resources=[resource], Tags=[{"Key": key, "Value": value}])
+
+
+# --- Everything in the account -----------------------------------------------------------------------------------
+
+Snapshot = dict[str, dict[str, dict]]
+
+
+def snapshot(aws: LocalAws) -> Snapshot:
+    """Everything in the account that Albatross could touch, by kind and id, without what changes by itself."""
+    ec2, elb, acm = aws.client("ec2"), aws.client("elbv2"), aws.client("acm")
+    groups = _pages(ec2, "describe_security_groups", "SecurityGroups")
+    rules = _pages(ec2, "describe_security_group_rules", "SecurityGroupRules")
+    reservations = _pages(ec2, "describe_instances", "Reservations")
+    instances = [instance for reservation in reservations for instance in reservation["Instances"]]
+    interfaces = _pages(ec2, "describe_network_interfaces", "NetworkInterfaces")
+    balancers = _pages(elb, "describe_load_balancers", "LoadBalancers")
+    listeners = [
+        listener
+        for balancer in balancers
+        for listener in _pages(elb, "describe_listeners", "Listeners", LoadBalancerArn=balancer["LoadBalancerArn"])
+    ]
+    certificates = [
+        acm.describe_certificate(CertificateArn=listed["CertificateArn"])["Certificate"]
+        for listed in _pages(acm, "list_certificates", "CertificateSummaryList")
+    ]
+    return {
+        "security group": _by("GroupId", groups, "GroupName", "Tags"),
+        "security group rule": _by("SecurityGroupRuleId", rules, *RULE_FIELDS),
+        "instance": _by("InstanceId", instances, "State", "SecurityGroups", "PublicIpAddress", "Tags"),
+        "address": _by("AllocationId", ec2.describe_addresses()["Addresses"], "InstanceId", "PublicIp", "Tags"),
+        "network interface": _by("NetworkInterfaceId", interfaces, "Description"),
+        "load balancer": _by("LoadBalancerArn", balancers, "SecurityGroups", "AvailabilityZones"),
+        "target group": _by("TargetGroupArn", _pages(elb, "describe_target_groups", "TargetGroups"), "HealthCheckPath"),
+        "listener": _by("ListenerArn", listeners, "Port", "DefaultActions"),
+        "certificate": _by("CertificateArn", certificates, "DomainName", "InUseBy"),
+        "record": _records(aws),
+    }
+
+
+RULE_FIELDS = ("GroupId", "IsEgress", "IpProtocol", "FromPort", "ToPort", "CidrIpv4", "ReferencedGroupInfo", "Tags")
+
+
+def _pages(client, operation: str, key: str, **parameters: object) -> list[dict]:
+    return [item for page in client.get_paginator(operation).paginate(**parameters) for item in page[key]]
+
+
+def _by(identity: str, items: list[dict], *fields: str) -> dict[str, dict]:
+    return {item[identity]: {field: item[field] for field in fields if field in item} for item in items}
+
+
+def _records(aws: LocalAws) -> dict[str, dict]:
+    route53 = aws.client("route53")
+    records = {}
+    for zone in _pages(route53, "list_hosted_zones", "HostedZones"):
+        for record in _pages(route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]):
+            records[f"{record['Name'].rstrip('.')} {record['Type']} in {zone['Id']}"] = record
+    return records
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
+    """What differs between two snapshots, one line each; none where they are the same."""
+    lines = []
+    for kind in before:
+        for identity in sorted(before[kind].keys() | after[kind].keys()):
+            old, new = (_comparable(side[kind].get(identity)) for side in (before, after))
+            if old != new:
+                lines.append(f"{kind} {identity}: {old or 'absent'} → {new or 'absent'}")
+    return lines
+
+
+def _comparable(value: object) -> str:
+    """As text in which the order of a list does not matter: AWS promises none."""
+
+    def ordered(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: ordered(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return sorted((ordered(inner) for inner in value), key=lambda inner: json.dumps(inner, sort_keys=True))
+        return value
+
+    return "" if value is None else json.dumps(ordered(value), sort_keys=True, default=str)
