@@ -52,7 +52,9 @@ class World:
     on the local AWS stays.
     """
 
-    def __init__(self, aws: LocalAws, domain: str | None = None, instances: int = 1, health_path: str = "/health"):
+    def __init__(
+        self, aws: LocalAws, domain: str | None = None, instances: int = 1, health_path: str = "/health"
+    ):
         self.aws = aws
         self.domain = domain or f"api.w{uuid.uuid4().hex[:7]}.test"
         self.backend = Backend(health_path)
@@ -159,7 +161,9 @@ def snapshot(aws: LocalAws) -> Snapshot:
     listeners = [
         listener
         for balancer in balancers
-        for listener in _pages(elb, "describe_listeners", "Listeners", LoadBalancerArn=balancer["LoadBalancerArn"])
+        for listener in _pages(
+            elb, "describe_listeners", "Listeners", LoadBalancerArn=balancer["LoadBalancerArn"]
+        )
     ]
     certificates = [
         acm.describe_certificate(CertificateArn=listed["CertificateArn"])["Certificate"]
@@ -169,17 +173,30 @@ def snapshot(aws: LocalAws) -> Snapshot:
         "security group": _by("GroupId", groups, "GroupName", "Tags"),
         "security group rule": _by("SecurityGroupRuleId", rules, *RULE_FIELDS),
         "instance": _by("InstanceId", instances, "State", "SecurityGroups", "PublicIpAddress", "Tags"),
-        "address": _by("AllocationId", ec2.describe_addresses()["Addresses"], "InstanceId", "PublicIp", "Tags"),
+        "address": _by(
+            "AllocationId", ec2.describe_addresses()["Addresses"], "InstanceId", "PublicIp", "Tags"
+        ),
         "network interface": _by("NetworkInterfaceId", interfaces, "Description"),
         "load balancer": _by("LoadBalancerArn", balancers, "SecurityGroups", "AvailabilityZones"),
-        "target group": _by("TargetGroupArn", _pages(elb, "describe_target_groups", "TargetGroups"), "HealthCheckPath"),
+        "target group": _by(
+            "TargetGroupArn", _pages(elb, "describe_target_groups", "TargetGroups"), "HealthCheckPath"
+        ),
         "listener": _by("ListenerArn", listeners, "Port", "DefaultActions"),
         "certificate": _by("CertificateArn", certificates, "DomainName", "InUseBy"),
         "record": _records(aws),
     }
 
 
-RULE_FIELDS = ("GroupId", "IsEgress", "IpProtocol", "FromPort", "ToPort", "CidrIpv4", "ReferencedGroupInfo", "Tags")
+RULE_FIELDS = (
+    "GroupId",
+    "IsEgress",
+    "IpProtocol",
+    "FromPort",
+    "ToPort",
+    "CidrIpv4",
+    "ReferencedGroupInfo",
+    "Tags",
+)
 
 
 def _pages(client, operation: str, key: str, **parameters: object) -> list[dict]:
@@ -194,7 +211,9 @@ def _records(aws: LocalAws) -> dict[str, dict]:
     route53 = aws.client("route53")
     records = {}
     for zone in _pages(route53, "list_hosted_zones", "HostedZones"):
-        for record in _pages(route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]):
+        for record in _pages(
+            route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"]
+        ):
             records[f"{record['Name'].rstrip('.')} {record['Type']} in {zone['Id']}"] = record
     return records
 
@@ -217,7 +236,9 @@ def _comparable(value: object) -> str:
         if isinstance(value, dict):
             return {key: ordered(inner) for key, inner in value.items()}
         if isinstance(value, list):
-            return sorted((ordered(inner) for inner in value), key=lambda inner: json.dumps(inner, sort_keys=True))
+            return sorted(
+                (ordered(inner) for inner in value), key=lambda inner: json.dumps(inner, sort_keys=True)
+            )
         return value
 
     return "" if value is None else json.dumps(ordered(value), sort_keys=True, default=str)

@@ -1,0 +1,55 @@
+# What people do here; `make` alone lists it. Everything it sets up stays in this folder.
+
+PYTHON ?= python3
+# Functions run as plain processes on the local AWS, so `build` builds them for this machine.
+ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+
+VENV := .venv/installed
+NODE := node_modules/.package-lock.json
+# Beside .aws-sam/build, which is the user's own `sam build` for the architecture of the account's functions.
+BUILT := .aws-sam/local/template.yaml
+SOURCES := template.yaml Cargo.toml Cargo.lock $(shell find src functions statemachine -type f)
+
+# The SAM CLI finds cargo-lambda and zig there.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test local-aws build lint clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=file.json are yours
+	@.venv/bin/python -m tests.aws.demo $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(INPUT),--input '$(INPUT)')
+
+test: build lint ## Run everything: lints, unit tests, each function, end to end
+	cargo test --quiet
+	.venv/bin/pytest
+
+local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs to use it
+	@.venv/bin/python -m tests.aws
+
+build: $(BUILT) ## Build the functions with the SAM CLI for the local AWS
+
+lint: $(VENV) $(NODE) ## Check formats, the code, the template and the state machines
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- --deny warnings
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+clean: ## Remove all that the other targets made
+	rm -rf .venv node_modules .aws-sam target
+
+$(BUILT): $(VENV) $(SOURCES)
+	.venv/bin/sam build --template template.yaml --build-dir $(@D) --parameter-overrides Architecture=$(ARCHITECTURE)
+	@touch $@
+
+$(VENV): tests/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(NODE): package-lock.json
+	npm ci --no-fund --no-audit
+	@touch $@

@@ -1,0 +1,218 @@
+"""The project itself on the local AWS: built by the real SAM CLI, deployed by it, run by executions."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from .local import LocalAws
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = ROOT / ".aws-sam" / "local" / "template.yaml"
+# Functions run as plain processes on the local AWS, so they are built for this machine.
+ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+POLL_SECONDS = 0.05
+# Far above what any execution takes here: a bound, not a measure.
+PATIENCE_SECONDS = 120
+
+T = TypeVar("T")
+
+
+def build() -> None:
+    """Bring the built template up to date; `make build` knows how, and that nothing is to do."""
+    _run(["make", "--no-print-directory", "build"], os.environ.copy())
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+
+
+def until(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """Look again and again until there is something to see; it must come within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come about in {seconds} s")
+        time.sleep(POLL_SECONDS)
+    return seen
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How an execution stands, or ended."""
+
+    arn: str
+    status: str
+    output: dict
+    error: str
+    cause: str
+    seconds: float
+
+    @property
+    def running(self) -> bool:
+        return self.status == "RUNNING"
+
+
+class InvocationFailed(Exception):
+    """A function answered with an error: the name that state machines match on, and the message for the user."""
+
+    def __init__(self, name: str, message: str):
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+
+
+class Stack:
+    """One deployment of the template."""
+
+    def __init__(self, aws: LocalAws, name: str = "albatross"):
+        self.aws = aws
+        self.name = name
+        self._sfn = aws.client("stepfunctions")
+        self._lambda = aws.client("lambda")
+        self._events = aws.client("events")
+
+    def deploy(self) -> None:
+        """`sam deploy`, as a user of an account would, without its questions."""
+        # The SAM CLI of the environment that runs us; it asks for nothing of the user's.
+        command = [
+            str(Path(sys.executable).with_name("sam")),
+            "deploy",
+            "--template-file",
+            str(BUILT),
+            "--stack-name",
+            self.name,
+            "--resolve-s3",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_AUTO_EXPAND",
+            "--no-confirm-changeset",
+            "--no-progressbar",
+            "--parameter-overrides",
+            f"Architecture={ARCHITECTURE}",
+        ]
+        _run(
+            command,
+            {"PATH": os.environ["PATH"], "HOME": os.devnull, "LANG": "C.UTF-8"} | self.aws.environment,
+        )
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+        [stack] = self.aws.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    @cached_property
+    def functions(self) -> dict[str, str]:
+        """The deployed names of the functions, by the names of their binaries."""
+        pages = self._lambda.get_paginator("list_functions").paginate()
+        functions = [function for page in pages for function in page["Functions"]]
+        variables = {
+            function["FunctionName"]: function.get("Environment", {}).get("Variables", {})
+            for function in functions
+        }
+        return {
+            found["ALBATROSS_FUNCTION"]: name
+            for name, found in variables.items()
+            if found.get("ALBATROSS_STACK") == self.name
+        }
+
+    def machine(self, name: str) -> str:
+        """The ARN of `provision`, `teardown` or `nightly`."""
+        return self.outputs[f"{name.capitalize()}MachineArn"]
+
+    # --- Functions ---
+
+    def invoke(self, function: str, event: dict) -> dict:
+        """One invocation's answer.
+
+        Raises InvocationFailed where the function answered with an error.
+        """
+        answer = self._lambda.invoke(FunctionName=self.functions[function], Payload=json.dumps(event))
+        payload = json.load(answer["Payload"])
+        if "FunctionError" in answer:
+            raise InvocationFailed(payload["errorType"], payload["errorMessage"])
+        return payload
+
+    # --- Executions ---
+
+    def start(self, machine: str, event: dict) -> str:
+        """Start an execution; answers its ARN."""
+        started = self._sfn.start_execution(stateMachineArn=self.machine(machine), input=json.dumps(event))
+        return started["executionArn"]
+
+    def stop(self, arn: str) -> None:
+        """Stop an execution, as the button in the console does."""
+        self._sfn.stop_execution(executionArn=arn)
+
+    def execution(self, arn: str) -> Execution:
+        """How an execution stands."""
+        found = self._sfn.describe_execution(executionArn=arn)
+        ended = found.get("stopDate") or datetime.now(UTC)
+        return Execution(
+            arn=arn,
+            status=found["status"],
+            output=json.loads(found.get("output") or "{}"),
+            error=found.get("error") or "",
+            cause=found.get("cause") or "",
+            seconds=(ended - found["startDate"]).total_seconds(),
+        )
+
+    def wait(self, arn: str, seconds: float = PATIENCE_SECONDS) -> Execution:
+        """The execution, ended."""
+
+        def ended() -> Execution | None:
+            execution = self.execution(arn)
+            return None if execution.running else execution
+
+        return until(ended, f"the end of {arn}", seconds)
+
+    def run(self, machine: str, event: dict) -> Execution:
+        """Start an execution and wait for its end."""
+        return self.wait(self.start(machine, event))
+
+    def executions(self, machine: str, status: str | None = None) -> list[str]:
+        """The ARNs of a machine's executions, or of those with a status."""
+        wanted = {"statusFilter": status} if status else {}
+        pages = self._sfn.get_paginator("list_executions").paginate(
+            stateMachineArn=self.machine(machine), **wanted
+        )
+        return [execution["executionArn"] for page in pages for execution in page["executions"]]
+
+    def fire_nightly(self) -> str:
+        """Do what EventBridge does when the nightly rule's time has come; answers the ARN of the execution."""
+        [rule] = [rule for rule in self._events.list_rules()["Rules"] if self._is_nightly(rule)]
+        [target] = self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        event = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": rule["Arn"].split(":")[4],
+            "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "region": rule["Arn"].split(":")[3],
+            "resources": [rule["Arn"]],
+            "detail": {},
+        }
+        text = target.get("Input") or json.dumps(event)
+        return self._sfn.start_execution(stateMachineArn=target["Arn"], input=text)["executionArn"]
+
+    def _is_nightly(self, rule: dict) -> bool:
+        """On, by the clock, and a start of the nightly machine."""
+        if not rule.get("ScheduleExpression") or rule["State"] != "ENABLED":
+            return False
+        targets = self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        return [target["Arn"] for target in targets] == [self.machine("nightly")]
