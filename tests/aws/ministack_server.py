@@ -38,7 +38,11 @@ def endpoint_fault(variables: dict[str, str]) -> str | None:
 def refusal(name: str, fault: str) -> dict:
     """What MiniStack's executors answer with when an invocation has failed."""
     message = f"The local AWS does not start {name}: {fault}, so its calls could reach the real AWS."
-    return {"body": {"errorType": "LocalAws.EndpointNotLoopback", "errorMessage": message}, "error": True, "log": ""}
+    return {
+        "body": {"errorType": "LocalAws.EndpointNotLoopback", "errorMessage": message},
+        "error": True,
+        "log": "",
+    }
 
 
 def watch_functions() -> None:
@@ -49,7 +53,13 @@ def watch_functions() -> None:
 
     def dispatch(func, config, event, request_id, started):
         name = config.get("FunctionName", "")
-        invocation = {"n": len(invocations) + 1, "function": name, "started": time.time(), "ended": None, "error": None}
+        invocation = {
+            "n": len(invocations) + 1,
+            "function": name,
+            "started": time.time(),
+            "ended": None,
+            "error": None,
+        }
         invocations.append(invocation)
         fault = endpoint_fault(dict(os.environ) | lambda_svc._runtime_env_vars(config))
         result = refusal(name, fault) if fault else execute(func, config, event, request_id, started)

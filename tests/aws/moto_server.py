@@ -12,7 +12,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from . import child
-from .strict import record
+from .strict import record  # importing the package puts the strict layer in place
 from .strict.clock import clock
 
 CONTROL = "/_albatross/"
@@ -49,7 +49,9 @@ class Application:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         query = parse_qs(environ.get("QUERY_STRING", ""))
         try:
-            answer = control(environ["REQUEST_METHOD"], path.removeprefix(CONTROL), query, json.loads(body or b"{}"))
+            answer = control(
+                environ["REQUEST_METHOD"], path.removeprefix(CONTROL), query, json.loads(body or b"{}")
+            )
             status = "200 OK"
         except LookupError as unknown:
             answer, status = {"error": str(unknown)}, "404 Not Found"

@@ -3,3 +3,5 @@
 moto stays the wire protocol and the store. Each function here is one deviation, and its docstring is the
 fact about AWS that it follows.
 """
+
+from . import acm, ec2, elbv2, record, route53  # noqa: F401

@@ -9,6 +9,7 @@ ISSUED = 60  # the validation CNAME stands until the certificate is ISSUED: some
 ACTIVE = 150  # CreateLoadBalancer until the load balancer is active
 TARGET_INITIAL = 10  # RegisterTargets until the first health check counts
 INTERFACES = 60  # DeleteLoadBalancer until its network interfaces are gone
+VALIDATION_TIME_OUT = 72 * 3600  # RequestCertificate until ACM gives up on the validation records
 IN_USE = 30  # the last listener is gone until ACM takes the load balancer out of InUseBy
 IN_SYNC = 30  # ChangeResourceRecordSets until GetChange says INSYNC
 TOKEN = 3600  # an idempotency token of RequestCertificate means the same request for so long

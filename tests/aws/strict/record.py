@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+import traceback
 
 from moto.core.responses import BaseResponse
 
@@ -53,10 +54,14 @@ def call_action(original, self):
             "operation": operation,
             "caller": _caller(self.headers),
             "changes": not operation.startswith(_READS),
-            "error": None,
+            "error": "InternalFailure",
             "at": time.time(),
         }
         _calls.append(call)
-        status, headers, body = original(self)
+        try:
+            status, headers, body = original(self)
+        except Exception:
+            traceback.print_exc()
+            raise
         call["error"] = _error(status, headers, body)
         return status, headers, body

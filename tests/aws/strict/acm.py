@@ -1,0 +1,236 @@
+"""ACM: a certificate is issued when its validation records stand in DNS, takes time, and is held by what uses it."""
+
+import hashlib
+
+from moto.acm.exceptions import AWSValidationException
+from moto.acm.models import AWSCertificateManagerBackend, CertBundle, acm_backends
+from moto.acm.responses import AWSCertificateManagerResponse
+from moto.core.exceptions import AWSError
+from moto.core.responses import ActionResult
+from moto.elbv2.models import elbv2_backends
+
+from . import clock as delays
+from .clock import clock
+from .patch import replaces
+from .route53 import normal, public_records
+
+AMAZON_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
+DEFAULT_KEY_TYPES = ("RSA_1024", "RSA_2048")
+
+
+def _region_and_account(certificate: CertBundle) -> tuple[str, str]:
+    _, _, _, region, account_id, _ = certificate.arn.split(":", 5)
+    return region, account_id
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.md5("/".join(parts).encode()).hexdigest()
+
+
+def validation_record(account_id: str, domain: str) -> dict[str, str]:
+    """The CNAME is particular to account and domain: the same for all its certificates, in every region."""
+    domain = normal(domain.removeprefix("*."))
+    letters = "".join(chr(ord("a") + int(digit, 16)) for digit in _digest(account_id, domain, "zone")[:10])
+    return {
+        "Name": f"_{_digest(account_id, domain, 'name')}.{domain}",
+        "Type": "CNAME",
+        "Value": f"_{_digest(account_id, domain, 'value')}.{letters}.acm-validations.aws.",
+    }
+
+
+def _stands_since(certificate: CertBundle, domain: str) -> float | None:
+    """From when on the domain's validation CNAME has stood in DNS with exactly the value that ACM asks for."""
+    _, account_id = _region_and_account(certificate)
+    wanted = validation_record(account_id, domain)
+    for record in public_records(account_id, wanted["Name"]):
+        if record.type == "CNAME" and [normal(value) for value in record.records] == [wanted["Value"]]:
+            return max(record.since, certificate.requested_at)
+    return None
+
+
+def _validated(certificate: CertBundle, domain: str, delay: float) -> bool:
+    since = _stands_since(certificate, domain)
+    return since is not None and clock.passed(since, delay)
+
+
+def _forbidden_by_caa(certificate: CertBundle, domain: str) -> bool:
+    """CAA records at the domain, or at the closest name above it, that do not admit Amazon's authorities."""
+    _, account_id = _region_and_account(certificate)
+    name = normal(domain.removeprefix("*."))
+    while name != ".":
+        for record in public_records(account_id, name):
+            if record.type == "CAA":
+                return not any(
+                    authority in value for value in record.records for authority in AMAZON_AUTHORITIES
+                )
+        name = name.partition(".")[2] or "."
+    return False
+
+
+def _domains(certificate: CertBundle) -> list[str]:
+    """The certificate's names, its first one first, each once."""
+    return list(dict.fromkeys([certificate.common_name, *sorted(certificate.sans)]))
+
+
+@replaces(CertBundle)
+def check(original, self):
+    """Pending until every domain's CNAME has stood for a while; after 72 hours without: VALIDATION_TIMED_OUT."""
+    if self.type != "AMAZON_ISSUED":
+        return original(self)
+    if self.status != "PENDING_VALIDATION":
+        return None
+    if any(_forbidden_by_caa(self, domain) for domain in _domains(self)):
+        self.status, self.failure_reason = "FAILED", "CAA_ERROR"
+    elif all(_validated(self, domain, delays.ISSUED) for domain in _domains(self)):
+        self.status = "ISSUED"
+    elif clock.age(self.requested_at) >= delays.VALIDATION_TIME_OUT:
+        self.status = "VALIDATION_TIMED_OUT"
+    return None
+
+
+def _validation_option(certificate: CertBundle, domain: str) -> dict:
+    """The record is absent at first; SUCCESS may come before the certificate is ISSUED."""
+    _, account_id = _region_and_account(certificate)
+    status = {"ISSUED": "SUCCESS", "PENDING_VALIDATION": "PENDING_VALIDATION"}.get(
+        certificate.status, "FAILED"
+    )
+    if status == "PENDING_VALIDATION" and _validated(certificate, domain, delays.VALIDATED):
+        status = "SUCCESS"
+    option = {
+        "DomainName": domain,
+        "ValidationDomain": domain,
+        "ValidationStatus": status,
+        "ValidationMethod": "DNS",
+    }
+    if clock.passed(certificate.requested_at, delays.RECORDS):
+        option["ResourceRecord"] = validation_record(account_id, domain)
+    return option
+
+
+@replaces(CertBundle)
+def describe(original, self):
+    """DescribeCertificate spells `RSA-2048`; serial number and dates are there once issued."""
+    described = original(self)
+    certificate = described["Certificate"]
+    certificate["KeyAlgorithm"] = (self.requested_key_type or certificate["KeyAlgorithm"]).replace("_", "-")
+    if self.type == "AMAZON_ISSUED":
+        certificate["DomainValidationOptions"] = [
+            _validation_option(self, domain) for domain in _domains(self)
+        ]
+        certificate["RenewalEligibility"] = "ELIGIBLE" if self.in_use_by else "INELIGIBLE"
+        if self.failure_reason:
+            certificate["FailureReason"] = self.failure_reason
+        if self.status != "ISSUED":
+            for field in ("IssuedAt", "NotBefore", "NotAfter", "Serial", "Issuer"):
+                certificate.pop(field, None)
+    return described
+
+
+@replaces(CertBundle, "__init__")
+def new_certificate(original, self, *arguments, **named):
+    """What the strict layer remembers of each certificate."""
+    self.requested_at = clock.now()
+    self.requested_key_type: str | None = None
+    self.failure_reason: str | None = None
+    self.released: dict[str, float] = {}
+    original(self, *arguments, **named)
+
+
+def users(certificate_arn: str) -> set[str]:
+    """The load balancers with a listener that has this certificate."""
+    region, account_id = certificate_arn.split(":")[3:5]
+    return {
+        load_balancer.arn
+        for load_balancer in elbv2_backends[account_id][region].load_balancers.values()
+        for listener in load_balancer.listeners.values()
+        if certificate_arn in listener.certificates
+    }
+
+
+def _in_use_by(certificate: CertBundle) -> list[str]:
+    """InUseBy holds load balancers' ARNs, and for a while those that have just let go of the certificate."""
+    lingering = {arn for arn, at in certificate.released.items() if not clock.passed(at, delays.IN_USE)}
+    return sorted(users(certificate.arn) | lingering)
+
+
+# moto fills a list with listeners' ARNs; what it appends to is a copy.
+CertBundle.in_use_by = property(_in_use_by, lambda self, _: None)
+
+
+@replaces(AWSCertificateManagerBackend)
+def delete_certificate(original, self, arn):
+    """A certificate in use is not deleted; for a while after its load balancer is gone neither."""
+    if self.get_certificate(arn).in_use_by:
+        message = f"Certificate {arn} in account {self.account_id} is in use."
+        raise AWSError(message, exception_type="ResourceInUseException")
+    return original(self, arn)
+
+
+@replaces(AWSCertificateManagerBackend)
+def request_certificate(
+    original, self, domain_name, idempotency_token, subject_alt_names, *arguments, **named
+):
+    """The same token for the same names within an hour: the same certificate; later, or once deleted, another."""
+    tokens = self.__dict__.setdefault("request_tokens", {})
+    request = (idempotency_token, domain_name, frozenset(subject_alt_names or []))
+    arn, moment = tokens.get(request, (None, 0.0))
+    if idempotency_token and arn in self._certificates and clock.age(moment) < delays.TOKEN:
+        return arn
+    arn = original(self, domain_name, None, subject_alt_names, *arguments, **named)
+    tokens[request] = (arn, clock.now())
+    return arn
+
+
+@replaces(AWSCertificateManagerResponse, "request_certificate")
+def request_with_key_type(original, self):
+    """moto makes every key RSA; the type asked for is what ACM says and filters by."""
+    answer = original(self)
+    certificate = self.acm_backend.get_certificate(answer.result["CertificateArn"])
+    certificate.requested_key_type = certificate.requested_key_type or self._get_param("KeyAlgorithm")
+    return answer
+
+
+@replaces(AWSCertificateManagerBackend)
+def list_certificates(original, self, statuses, includes):
+    """Without Includes.keyTypes only RSA_1024 and RSA_2048 are listed."""
+    others = dict(includes or {})
+    key_types = others.pop("keyTypes", None) or DEFAULT_KEY_TYPES
+    for certificate in original(self, statuses, others):
+        if certificate.describe()["Certificate"]["KeyAlgorithm"].replace("-", "_") in key_types:
+            yield certificate
+
+
+@replaces(AWSCertificateManagerResponse, "list_certificates")
+def list_a_page(original, self):
+    """Pages of MaxItems, with a NextToken while there is more."""
+    summaries = original(self).result["CertificateSummaryList"]
+    arns = [summary["CertificateArn"] for summary in summaries]
+    after = self._get_param("NextToken")
+    if after and after not in arns:
+        raise AWSValidationException("The pagination token is invalid")
+    start = arns.index(after) + 1 if after else 0
+    end = start + int(self._get_param("MaxItems") or 100)
+    result = {"CertificateSummaryList": summaries[start:end]}
+    if end < len(summaries):
+        result["NextToken"] = arns[end - 1]
+    return ActionResult(result)
+
+
+def is_issued(certificate_arn: str) -> bool:
+    """What a load balancer asks of a certificate."""
+    return _find(certificate_arn).status == "ISSUED"
+
+
+def release(certificate_arn: str, load_balancer_arn: str) -> None:
+    """A load balancer has let go of the certificate; ACM notices later."""
+    certificate = _find(certificate_arn)
+    if certificate is not None:
+        certificate.released[load_balancer_arn] = clock.now()
+
+
+def _find(certificate_arn: str) -> CertBundle | None:
+    region, account_id = certificate_arn.split(":")[3:5]
+    certificate = acm_backends[account_id][region]._certificates.get(certificate_arn)
+    if certificate is not None:
+        certificate.check()
+    return certificate

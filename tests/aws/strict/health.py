@@ -1,0 +1,107 @@
+"""What a load balancer's health check of a target finds: state, reason and AWS's own words for it."""
+
+import http.client
+import ipaddress
+
+from moto.elbv2.models import FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup
+
+from .clock import TARGET_INITIAL, clock
+from .ec2 import interfaces_of
+
+BACKEND_TAG = "local:backend"
+PROBE_SECONDS = 2.0
+
+
+def check(
+    target_group: FakeTargetGroup, target: dict, load_balancers: list[FakeLoadBalancer]
+) -> FakeHealthStatus:
+    """The health of a registered instance, whose load balancers are those that send to the target group."""
+    port = target["Port"]
+    check_port = target_group.health_check_port
+    check_port = port if check_port in (None, "traffic-port") else int(check_port)
+    instance = target_group.ec2_backend.get_instance_by_id(target["Id"])
+    state, reason, description = _found(
+        target_group, target["Id"], instance, port, check_port, load_balancers
+    )
+    return FakeHealthStatus(target["Id"], port, str(check_port), state, reason, description)
+
+
+def _found(
+    target_group, target_id, instance, port, check_port, load_balancers
+) -> tuple[str, str | None, str | None]:
+    if not load_balancers:
+        return (
+            "unused",
+            "Target.NotInUse",
+            "Target group is not configured to receive traffic from the load balancer",
+        )
+    if instance.state != "running":
+        return "unused", "Target.InvalidState", f"Target is in the {instance.state} state"
+    load_balancer = load_balancers[0]
+    if instance.availability_zone not in {subnet.availability_zone for subnet in load_balancer.subnets}:
+        return (
+            "unused",
+            "Target.NotInUse",
+            "Target is in an Availability Zone that is not enabled for the load balancer",
+        )
+    registered_at = target_group.registered_at[target_id]
+    if load_balancer.state != "active" or not clock.passed(registered_at, TARGET_INITIAL):
+        return "initial", "Elb.RegistrationInProgress", "Target registration is in progress"
+    if not all(_admits(instance, load_balancer, each) for each in {int(port), int(check_port)}):
+        return "unhealthy", "Target.Timeout", "Request timed out"
+    return _probe(target_group, instance)
+
+
+def _admits(instance, load_balancer: FakeLoadBalancer, port: int) -> bool:
+    """Whether a rule of the instance's groups lets the load balancer's interfaces in on the port."""
+    interfaces = interfaces_of(instance.ec2_backend, load_balancer.arn)
+    addresses = [ipaddress.ip_address(interface.private_ip_address) for interface in interfaces]
+    rules = [rule for group in instance.network_interfaces[0].group_set for rule in group.ingress_rules]
+
+    def lets_in(rule) -> bool:
+        if rule.ip_protocol != "-1" and not (
+            rule.ip_protocol == "tcp" and rule.from_port <= port <= rule.to_port
+        ):
+            return False
+        if rule.source_group.get("GroupId") in load_balancer.security_groups:
+            return True
+        return rule.cidr_ipv4 is not None and all(
+            address in ipaddress.ip_network(rule.cidr_ipv4, strict=False) for address in addresses
+        )
+
+    return any(lets_in(rule) for rule in rules)
+
+
+def _probe(target_group: FakeTargetGroup, instance) -> tuple[str, str | None, str | None]:
+    """A real request where the instance's tag names a backend on this machine; without the tag it is healthy."""
+    backend = next((tag["value"] for tag in instance.get_tags() if tag["key"] == BACKEND_TAG), None)
+    if backend is None:
+        return "healthy", None, None
+    connection = http.client.HTTPConnection(backend, timeout=PROBE_SECONDS)
+    try:
+        connection.request(
+            "GET", target_group.health_check_path, headers={"User-Agent": "ELB-HealthChecker/2.0"}
+        )
+        status = connection.getresponse().status
+    except TimeoutError:
+        return "unhealthy", "Target.Timeout", "Request timed out"
+    except (OSError, http.client.HTTPException):
+        return "unhealthy", "Target.FailedHealthChecks", "Health checks failed"
+    finally:
+        connection.close()
+    if not _matches(status, target_group.matcher["HttpCode"]):
+        return (
+            "unhealthy",
+            "Target.ResponseCodeMismatch",
+            f"Health checks failed with these codes: [{status}]",
+        )
+    return "healthy", None, None
+
+
+def _matches(status: int, matcher: str) -> bool:
+    """A matcher is codes and ranges: `200`, `200,302`, `200-299`."""
+    for part in matcher.split(","):
+        low, _, high = part.partition("-")
+        if int(low) <= status <= int(high or low):
+            return True
+    return False

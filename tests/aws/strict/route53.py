@@ -1,0 +1,210 @@
+"""Route 53: a batch of changes is checked as a whole, exactly, and takes time to reach the name servers."""
+
+import re
+
+from moto.moto_api._internal import mock_random
+from moto.route53.exceptions import Route53ClientError
+from moto.route53.models import FakeZone, RecordSet, Route53Backend, route53_backends
+from moto.route53.responses import Route53
+from moto.route53.utils import validate_domain_name
+
+from .clock import IN_SYNC, clock
+from .patch import replaces
+
+ALB_ZONES = {"us-east-1": "Z35SXDOTRQ7X7K"}
+_ALB_NAME = re.compile(r"[^.]+\.([a-z0-9-]+)\.elb\.amazonaws\.com\.")
+
+
+def normal(name: str) -> str:
+    """A DNS name as Route 53 keeps it: lower case, with its last dot."""
+    return name.lower().rstrip(".") + "."
+
+
+def _zone_changes(backend: Route53Backend) -> dict[str, float]:
+    """The moment of every change, by id; kept with the backend, so that a reset forgets it too."""
+    return backend.__dict__.setdefault("changes", {})
+
+
+def _refuse(message: str) -> None:
+    """Route 53 puts the reasons of a refused batch in brackets."""
+    raise Route53ClientError("InvalidChangeBatch", f"[{message}]")
+
+
+def _same(found: RecordSet, wanted: RecordSet) -> bool:
+    """Whether two record sets of one name and type hold the same values; their order does not matter."""
+
+    def values(record: RecordSet) -> tuple:
+        alias = record.alias_target and (
+            record.alias_target["HostedZoneId"],
+            record.alias_target["DNSName"],
+            bool(record.alias_target["EvaluateTargetHealth"]),
+        )
+        routing = (
+            record.weight,
+            record.region,
+            record.failover,
+            record.geo_location,
+            record.multi_value_answer,
+        )
+        ttl = None if record.ttl is None else int(record.ttl)
+        return ttl, sorted(record.records or []), alias, routing, record.health_check_id
+
+    return values(found) == values(wanted)
+
+
+def _described(record: RecordSet) -> str:
+    identifier = f", set-identifier='{record.set_identifier}'" if record.set_identifier else ""
+    return f"[name='{record.name}', type='{record.type}'{identifier}]"
+
+
+def _wanted(change: dict) -> RecordSet:
+    """moto's record set for a change, with normal names."""
+    fields = dict(change["ResourceRecordSet"])
+    fields["Name"] = normal(fields["Name"])
+    fields["ResourceRecords"] = [record["Value"] for record in fields.get("ResourceRecords") or []]
+    if fields.get("AliasTarget"):
+        fields["AliasTarget"] = dict(fields["AliasTarget"], DNSName=normal(fields["AliasTarget"]["DNSName"]))
+    record = RecordSet(fields)
+    record.since = clock.now()
+    return record
+
+
+def _check_name(record: RecordSet, zone: FakeZone) -> None:
+    validate_domain_name(record.name, code="InvalidChangeBatch")
+    if record.name != zone.name and not record.name.endswith(f".{zone.name}"):
+        _refuse(f"RRSet with DNS name {record.name} is not permitted in zone {zone.name}")
+    if record.type == "CNAME" and record.name == zone.name:
+        _refuse(
+            f"RRSet of type CNAME with DNS name {record.name} is not permitted at apex in zone {zone.name}"
+        )
+
+
+def _check_values(record: RecordSet) -> None:
+    """A TXT value is quoted strings of at most 255 characters; a record set is an alias or has a TTL and values."""
+    if not record.alias_target and not (record.ttl is not None and record.records):
+        raise Route53ClientError(
+            "InvalidInput",
+            "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or "
+            f"TrafficPolicyInstanceId], but found none in Change with [Name={record.name}, Type={record.type}]",
+        )
+    for value in record.records if record.type == "TXT" else []:
+        if not re.fullmatch(r'("(\\.|[^"\\])*"\s*)+', value):
+            fault = "InvalidCharacterString (Value should be enclosed in quotation marks)"
+        elif any(len(text[0]) > 257 for text in re.finditer(r'"(\\.|[^"\\])*"', value)):
+            fault = "CharacterStringTooLong (Value is too long)"
+        else:
+            continue
+        _refuse(f"Invalid Resource Record: 'FATAL problem: {fault} encountered with '{value}''")
+
+
+def _check_alias(record: RecordSet) -> None:
+    """An alias at a load balancer needs the zone id that its region's load balancers have."""
+    if not record.alias_target:
+        return
+    target, zone_id = record.alias_target["DNSName"], record.alias_target["HostedZoneId"]
+    load_balancer = _ALB_NAME.fullmatch(target.removeprefix("dualstack."))
+    if load_balancer and zone_id != ALB_ZONES.get(load_balancer[1], zone_id):
+        _refuse(
+            f"Tried to create an alias that targets {target}, type {record.type} in zone {zone_id}, "
+            "but the alias target name does not lie within the target zone"
+        )
+
+
+def _check_neighbours(record: RecordSet, records: list[RecordSet], zone: FakeZone) -> None:
+    """A CNAME stands alone at its name."""
+    others = [other for other in records if other.name == record.name and other.type != record.type]
+    if record.type == "CNAME" and others:
+        _refuse(
+            f"RRSet of type CNAME with DNS name {record.name} is not permitted as it conflicts with other records "
+            f"with the same DNS name in zone {zone.name}"
+        )
+    if any(other.type == "CNAME" for other in others):
+        _refuse(
+            f"RRSet of type {record.type} with DNS name {record.name} is not permitted because a conflicting RRSet "
+            f"of type CNAME with the same DNS name already exists in zone {zone.name}"
+        )
+
+
+def _changed(records: list[RecordSet], change: dict, zone: FakeZone) -> list[RecordSet]:
+    """The zone's records after one change. DELETE must repeat every current value; CREATE must find none."""
+    record = _wanted(change)
+    _check_name(record, zone)
+    _check_values(record)
+    key = (record.name, record.type, record.set_identifier)
+    found = next((r for r in records if (r.name, r.type, r.set_identifier) == key), None)
+    rest = [other for other in records if other is not found]
+    if change["Action"] == "DELETE":
+        if found is None:
+            _refuse(f"Tried to delete resource record set {_described(record)} but it was not found")
+        if not _same(found, record):
+            _refuse(
+                f"Tried to delete resource record set {_described(record)} "
+                "but the values provided do not match the current values"
+            )
+        return rest
+    if change["Action"] == "CREATE" and found is not None:
+        _refuse(f"Tried to create resource record set {_described(record)} but it already exists")
+    _check_alias(record)
+    _check_neighbours(record, rest, zone)
+    if found is not None and _same(found, record):
+        record.since = found.since
+    return [*rest, record]
+
+
+@replaces(Route53Backend)
+def create_hosted_zone(original, self, *arguments, **named):
+    """Even the records that a zone begins with have a moment from which they stand."""
+    zone = original(self, *arguments, **named)
+    for record in zone.rrsets:
+        record.since = clock.now()
+    return zone
+
+
+@replaces(Route53Backend)
+def change_resource_record_sets(original, self, zoneid, change_list):
+    """A batch is atomic: all of it, or the first reason why not."""
+    zone = self.get_hosted_zone(zoneid)
+    records = list(zone.rrsets)
+    for change in change_list:
+        records = _changed(records, change, zone)
+    zone.rrsets = records
+
+
+def _with_own_change(original, self):
+    """A change has an id of its own and is PENDING until it has reached all name servers."""
+    answer = original(self)
+    change_id = "C" + mock_random.get_random_hex(13).upper()
+    _zone_changes(self.backend)[change_id] = clock.now()
+    answer.result["ChangeInfo"] |= {"Id": f"/change/{change_id}", "Status": _status(self.backend, change_id)}
+    return answer
+
+
+for operation in ("create_hosted_zone", "delete_hosted_zone", "change_resource_record_sets"):
+    replaces(Route53, operation)(_with_own_change)
+
+
+def _status(backend: Route53Backend, change_id: str) -> str:
+    return "INSYNC" if clock.passed(_zone_changes(backend)[change_id], IN_SYNC) else "PENDING"
+
+
+@replaces(Route53)
+def get_change(original, self):
+    """GetChange of an id that never was: NoSuchChange."""
+    change_id = self._get_param("Id").removeprefix("/change/")
+    if change_id not in _zone_changes(self.backend):
+        raise Route53ClientError("NoSuchChange", f"Could not find resource with ID: {change_id}")
+    answer = original(self)
+    answer.result["ChangeInfo"]["Status"] = _status(self.backend, change_id)
+    return answer
+
+
+def public_records(account_id: str, name: str) -> list[RecordSet]:
+    """The record sets that a resolver finds at a name: those in the closest public zone."""
+    name = normal(name)
+    zones = [
+        zone
+        for zone in route53_backends[account_id]["aws"].zones.values()
+        if not zone.private_zone and (name == zone.name or name.endswith(f".{zone.name}"))
+    ]
+    closest = max((len(zone.name) for zone in zones), default=0)
+    return [r for zone in zones if len(zone.name) == closest for r in zone.rrsets if r.name == name]
