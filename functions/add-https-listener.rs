@@ -1,0 +1,45 @@
+//! Adds HTTPS:443 with the certificate, the TLS policy and HSTS.
+
+use albatross::environment::Environment;
+use albatross::error::{Error, Result};
+use albatross::listener::{self, Http, Listeners};
+use albatross::load_balancer::Front;
+use albatross::step::Step;
+use albatross::{aws, lambda};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    environment: Environment,
+    load_balancer: Front,
+    target_group_arn: String,
+    certificate_arn: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    https_listener_arn: String,
+    /// The other listener, for set-redirect.
+    http: Http,
+    steps: Vec<Step>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config().await);
+    lambda::run(async |event: Event| add(&elb, &event).await).await
+}
+
+async fn add(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
+    let Event { environment, load_balancer, target_group_arn, certificate_arn } = event;
+    let listeners = Listeners::of(elb, &load_balancer.arn).await?;
+    let http = listeners.http().ok_or_else(|| {
+        Error::not_shown_yet("elasticloadbalancing:DescribeListeners", format!("HTTP:80 of {}", load_balancer.arn))
+    })?;
+    let step =
+        listener::ensure_https(elb, environment, &load_balancer.arn, target_group_arn, certificate_arn, &listeners)
+            .await?;
+    Ok(Answer { https_listener_arn: step.id.clone(), http, steps: vec![step] })
+}

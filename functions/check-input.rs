@@ -1,0 +1,69 @@
+//! First state of provision: checks the whole input and resolves it to an environment. Reads only.
+
+use albatross::environment::{Environment, Input};
+use albatross::error::Result;
+use albatross::{aws, certificate, dns, instance, lambda, load_balancer, network, security_group};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Event {
+    input: Value,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let config = aws::config().await;
+    let (acm, ec2) = (aws_sdk_acm::Client::new(&config), aws_sdk_ec2::Client::new(&config));
+    let route53 = aws_sdk_route53::Client::new(&config);
+    lambda::run(async |event: Event| check(&acm, &ec2, &route53, event).await).await
+}
+
+async fn check(
+    acm: &aws_sdk_acm::Client,
+    ec2: &aws_sdk_ec2::Client,
+    route53: &aws_sdk_route53::Client,
+    event: Event,
+) -> Result<Environment> {
+    let input = Input::parse(event.input)?;
+    let given_certificate = async {
+        match &input.certificate_arn {
+            Some(arn) => certificate::check_given(acm, arn, &input.domain).await,
+            None => Ok(()),
+        }
+    };
+    let (instances, zones, ()) =
+        tokio::try_join!(instance::check(ec2, &input.instances), dns::zones(route53), given_certificate)?;
+    let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
+    let (subnets, standing) =
+        tokio::try_join!(network::subnets(ec2, &instances.vpc), dns::standing(route53, &zone.id, &input.domain))?;
+    let chosen = network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones)?;
+    let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
+    let groups_to_open =
+        security_group::groups_to_open(ec2, &instances.groups, input.open_instance_group, input.port, &from).await?;
+    let mut environment = Environment {
+        stack: lambda::stack(),
+        name: input.name(),
+        allowed_cidrs: input.allowed_cidrs(),
+        subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
+        domain: input.domain,
+        zone,
+        vpc: instances.vpc,
+        instances: instances.targets,
+        groups_to_open,
+        port: input.port,
+        health_check: input.health_check,
+        tls_policy: input.tls_policy,
+        hsts_max_age: input.hsts_max_age,
+        ip_address_type: input.ip_address_type,
+        certificate_arn: input.certificate_arn,
+        dns: input.dns,
+        on_failure: input.on_failure,
+        keep_until: input.keep_until,
+        complete: false,
+    };
+    // A conflict shows now, before anything is made, whatever the load balancer's name will be.
+    dns::point(&environment, &load_balancer::Front::default(), &standing)?;
+    environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);
+    Ok(environment)
+}

@@ -1,0 +1,57 @@
+//! Makes the load balancer with its security group, target group, targets and HTTP listener, and the rule in the
+//! instances' own groups that admits it.
+
+use albatross::environment::Environment;
+use albatross::error::Result;
+use albatross::load_balancer::{self, Front};
+use albatross::step::{Outcome, Step};
+use albatross::{aws, lambda, listener, security_group, target_group};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Event {
+    environment: Environment,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    load_balancer: Front,
+    target_group_arn: String,
+    security_group_id: String,
+    steps: Vec<Step>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let config = aws::config().await;
+    let (ec2, elb) = (aws_sdk_ec2::Client::new(&config), aws_sdk_elasticloadbalancingv2::Client::new(&config));
+    lambda::run(async |event: Event| create(&ec2, &elb, &event.environment).await).await
+}
+
+async fn create(
+    ec2: &aws_sdk_ec2::Client,
+    elb: &aws_sdk_elasticloadbalancingv2::Client,
+    environment: &Environment,
+) -> Result<Answer> {
+    // Names that are somebody else's show before anything is made.
+    let (found_group, found_targets, found_front) = tokio::try_join!(
+        security_group::find(ec2, environment),
+        target_group::find(elb, environment),
+        load_balancer::find(elb, environment),
+    )?;
+    let ((group, group_step), (targets, targets_step)) = tokio::try_join!(
+        security_group::ensure(ec2, environment, found_group),
+        target_group::ensure(elb, environment, found_targets),
+    )?;
+    let ((front, front_step), open_steps, target_steps) = tokio::try_join!(
+        load_balancer::ensure(elb, environment, &group, found_front),
+        security_group::open(ec2, environment, &group),
+        target_group::register(elb, environment, &targets, targets_step.outcome == Outcome::Created),
+    )?;
+    let new = front_step.outcome == Outcome::Created;
+    let http_step = listener::ensure_http(elb, environment, &front.arn, &targets, new).await?;
+    let mut steps = vec![group_step, targets_step, front_step, http_step];
+    steps.extend(open_steps.into_iter().chain(target_steps));
+    Ok(Answer { load_balancer: front, target_group_arn: targets, security_group_id: group, steps })
+}

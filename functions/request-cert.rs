@@ -1,0 +1,58 @@
+//! Finds the environment's certificate or requests one, and writes the CNAME that proves control of the domain.
+
+use albatross::certificate::{self, Certificate};
+use albatross::environment::Environment;
+use albatross::error::{Error, Result};
+use albatross::step::{Outcome, Step};
+use albatross::{aws, dns, lambda};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Event {
+    environment: Environment,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    certificate_arn: String,
+    steps: Vec<Step>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let config = aws::config().await;
+    let (acm, route53) = (aws_sdk_acm::Client::new(&config), aws_sdk_route53::Client::new(&config));
+    lambda::run(async |event: Event| request(&acm, &route53, &event.environment).await).await
+}
+
+async fn request(
+    acm: &aws_sdk_acm::Client,
+    route53: &aws_sdk_route53::Client,
+    environment: &Environment,
+) -> Result<Answer> {
+    if let Some(given) = &environment.certificate_arn {
+        let steps = vec![Step::new("certificate", given, Outcome::Found)];
+        return Ok(Answer { certificate_arn: given.clone(), steps });
+    }
+    let ours = certificate::ours(acm, &environment.stack, &environment.name, &environment.domain).await?;
+    let (certificate, outcome) = match certificate::best(&ours) {
+        Some(usable) => (usable.clone(), Outcome::Found),
+        None => (certificate::request(acm, environment, arns(&ours)).await?, Outcome::Created),
+    };
+    let mut steps = vec![Step::new("certificate", &certificate.arn, outcome)];
+    if certificate.check_issued().is_err() {
+        if certificate.records.is_empty() {
+            let waiting_for = "waiting for ACM to name the validation record".into();
+            return Err(Error::CertificatePending { arn: certificate.arn, waiting_for });
+        }
+        for record in &certificate.records {
+            steps.push(dns::ensure_cname(route53, &environment.zone, record).await?);
+        }
+    }
+    Ok(Answer { certificate_arn: certificate.arn, steps })
+}
+
+fn arns(certificates: &[Certificate]) -> Vec<String> {
+    certificates.iter().map(|certificate| certificate.arn.clone()).collect()
+}

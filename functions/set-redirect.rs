@@ -1,0 +1,27 @@
+//! Turns HTTP:80 into the redirect to HTTPS.
+
+use albatross::error::Result;
+use albatross::listener::{self, Http};
+use albatross::step::Step;
+use albatross::{aws, lambda};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Event {
+    http: Http,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    steps: Vec<Step>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config().await);
+    lambda::run(async |event: Event| redirect(&elb, &event.http).await).await
+}
+
+async fn redirect(elb: &aws_sdk_elasticloadbalancingv2::Client, http: &Http) -> Result<Answer> {
+    Ok(Answer { steps: vec![listener::ensure_redirect(elb, http).await?] })
+}

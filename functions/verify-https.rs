@@ -1,0 +1,39 @@
+//! Proves that the environment serves: load balancer active, targets healthy, then real requests through it.
+
+use albatross::environment::Environment;
+use albatross::error::Result;
+use albatross::load_balancer::{self, Front};
+use albatross::probe::{self, Check};
+use albatross::{aws, lambda, target_group};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    environment: Environment,
+    load_balancer: Front,
+    target_group_arn: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    checks: Vec<Check>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config().await);
+    lambda::run(async |event: Event| verify(&elb, &event).await).await
+}
+
+async fn verify(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
+    let Event { environment, load_balancer, target_group_arn } = event;
+    load_balancer::check_active(elb, &load_balancer.arn).await?;
+    target_group::check_health(elb, environment, target_group_arn).await?;
+    let mut checks = vec![
+        Check::passed("load balancer active", &load_balancer.arn),
+        Check::passed("targets healthy", format!("{} of {}", environment.instances.len(), environment.instances.len())),
+    ];
+    checks.extend(probe::run(environment, load_balancer).await?);
+    Ok(Answer { checks })
+}

@@ -1,0 +1,266 @@
+//! The certificate: found or requested, waited for, and deleted on request.
+
+use acm::types::{CertificateDetail, CertificateStatus, Filters, KeyAlgorithm, RecordType, Tag, ValidationMethod};
+use aws_config::{Region, SdkConfig};
+use aws_sdk_acm as acm;
+
+use crate::environment::{Environment, load_balancer_name};
+use crate::error::{Call, Codes, Error, Result};
+use crate::tags::{self, Tags};
+
+/// A usable certificate of ours, or a dead one.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    pub arn: String,
+    pub status: CertificateStatus,
+    /// ACM's reason where it failed.
+    pub reason: String,
+    /// All names that it is for.
+    pub names: Vec<String>,
+    /// The CNAMEs that prove control of the names; ACM shows them some seconds after the request.
+    pub records: Vec<ValidationRecord>,
+    /// ARNs of what uses it.
+    pub in_use_by: Vec<String>,
+}
+
+/// A CNAME, without trailing dots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidationRecord {
+    pub name: String,
+    pub value: String,
+}
+
+impl Certificate {
+    /// FAILED, VALIDATION_TIMED_OUT and their like never recover (ACM user guide, certificate statuses).
+    pub fn is_dead(&self) -> bool {
+        !matches!(self.status, CertificateStatus::Issued | CertificateStatus::PendingValidation)
+    }
+
+    /// The certificate is for this host name, itself or by a wildcard of its parent.
+    pub fn covers(&self, domain: &str) -> bool {
+        let wildcard = domain.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        self.names.iter().any(|name| name == domain || Some(name) == wildcard.as_ref())
+    }
+
+    /// Whether anything but this environment's load balancer uses it. `InUseBy` is cleared minutes after the load
+    /// balancer's end, so its ARN may name one that is gone.
+    pub fn foreign_users(&self, environment: &str) -> Vec<&str> {
+        let own = format!("/app/{}/", load_balancer_name(environment));
+        self.in_use_by.iter().map(String::as_str).filter(|arn| !arn.contains(&own)).collect()
+    }
+
+    /// # Errors
+    /// [`Error::CertificatePending`] until ISSUED; [`Error::CertificateFailed`] at once, with ACM's reason.
+    pub fn check_issued(&self) -> Result<()> {
+        match self.status {
+            CertificateStatus::Issued => Ok(()),
+            CertificateStatus::PendingValidation => Err(Error::CertificatePending {
+                arn: self.arn.clone(),
+                waiting_for: format!(
+                    "waiting for ACM to see the CNAME {} in public DNS. If this lasts, the hosted zone may not be delegated: compare its NS records with those at the registrar",
+                    self.records.first().map_or("of the validation", |record| &record.name),
+                ),
+            }),
+            _ => Err(Error::CertificateFailed {
+                arn: self.arn.clone(),
+                status: self.status.to_string(),
+                reason: self.reason.clone(),
+            }),
+        }
+    }
+}
+
+impl From<CertificateDetail> for Certificate {
+    fn from(detail: CertificateDetail) -> Self {
+        let records = detail.domain_validation_options().iter().filter_map(|option| {
+            let record = option.resource_record().filter(|record| *record.r#type() == RecordType::Cname)?;
+            let plain = |name: &str| name.trim_end_matches('.').to_owned();
+            Some(ValidationRecord { name: plain(record.name()), value: plain(record.value()) })
+        });
+        let mut records: Vec<ValidationRecord> = records.collect();
+        // A name and its wildcard share one record.
+        records.dedup();
+        let mut names = detail.subject_alternative_names().to_vec();
+        names.extend(detail.domain_name().map(str::to_owned));
+        Certificate {
+            records,
+            names,
+            reason: detail.failure_reason().map_or("ACM gives no reason".into(), |reason| reason.to_string()),
+            status: detail.status().cloned().unwrap_or(CertificateStatus::PendingValidation),
+            in_use_by: detail.in_use_by().to_vec(),
+            arn: detail.certificate_arn.unwrap_or_default(),
+        }
+    }
+}
+
+/// One certificate; `None` where it does not exist.
+pub async fn describe(client: &acm::Client, arn: &str) -> Result<Option<Certificate>> {
+    let answer = client
+        .describe_certificate()
+        .certificate_arn(arn)
+        .send()
+        .await
+        .call("acm:DescribeCertificate")
+        .unless(&["ResourceNotFoundException"])?;
+    Ok(answer.and_then(|answer| answer.certificate).map(Certificate::from))
+}
+
+/// Checks a certificate that the user gave.
+///
+/// # Errors
+/// [`Error::InvalidInput`] where it does not exist, is not ISSUED or does not cover the domain.
+pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Result<()> {
+    let wrong = |problem: String| Err(Error::input("$.certificateArn", format!("{arn} {problem}")));
+    match describe(client, arn).await.unless(&["ValidationException", "InvalidArnException"])?.flatten() {
+        None => wrong("does not exist in this account and region".into()),
+        Some(given) if given.status != CertificateStatus::Issued => wrong(format!("is {}, not ISSUED", given.status)),
+        Some(given) if !given.covers(domain) => wrong(format!("is for {}, not for {domain}", given.names.join(", "))),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Certificates of any key and status whose first name is the domain: (ARN, its names).
+async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool) -> Result<Vec<String>> {
+    // Without key types ACM lists RSA 1024 and 2048 alone (API reference, ListCertificates).
+    let keys = Filters::builder()
+        .set_key_types(Some(KeyAlgorithm::values().iter().map(|key| KeyAlgorithm::from(*key)).collect()));
+    let mut pages = client.list_certificates().includes(keys.build()).into_paginator().send();
+    let mut arns = vec![];
+    while let Some(page) = pages.next().await {
+        for summary in page.call("acm:ListCertificates")?.certificate_summary_list() {
+            if matches(summary.subject_alternative_name_summaries(), summary.domain_name().unwrap_or_default()) {
+                arns.extend(summary.certificate_arn().map(str::to_owned));
+            }
+        }
+    }
+    arns.sort();
+    Ok(arns)
+}
+
+/// All certificates of the environment for its domain, in the order of their ARNs.
+pub async fn ours(client: &acm::Client, stack: &str, environment: &str, domain: &str) -> Result<Vec<Certificate>> {
+    let mut ours = vec![];
+    for arn in listed(client, |_, first| first == domain).await? {
+        let tagged = client.list_tags_for_certificate().certificate_arn(&arn).send().await;
+        let tagged = tagged.call("acm:ListTagsForCertificate").unless(&["ResourceNotFoundException"])?;
+        if tagged.is_some_and(|answer| Tags::from(answer.tags()).are_of(stack, environment)) {
+            ours.extend(describe(client, &arn).await?);
+        }
+    }
+    Ok(ours)
+}
+
+/// The one to use: an ISSUED one before a pending one.
+pub fn best(ours: &[Certificate]) -> Option<&Certificate> {
+    let of = |status| ours.iter().find(|certificate| certificate.status == status);
+    of(CertificateStatus::Issued).or_else(|| of(CertificateStatus::PendingValidation))
+}
+
+/// Requests a certificate; `dead` are ours that cannot be used.
+///
+/// A token stands for one request: with the token of a dead or deleted certificate ACM may answer that one again
+/// within the hour, so both go into the token.
+pub async fn request(client: &acm::Client, environment: &Environment, mut dead: Vec<String>) -> Result<Certificate> {
+    /// A certificate deleted within the hour, and one more beside it.
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        let tags =
+            tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a key"));
+        let answer = client
+            .request_certificate()
+            .domain_name(&environment.domain)
+            .validation_method(ValidationMethod::Dns)
+            .idempotency_token(environment.idempotency_token(&dead))
+            .set_tags(Some(tags.into_iter().collect()))
+            .send()
+            .await
+            .call("acm:RequestCertificate")?;
+        let arn = answer.certificate_arn.unwrap_or_default();
+        match describe(client, &arn).await? {
+            Some(certificate) => return Ok(certificate),
+            None => dead.push(arn),
+        }
+    }
+    Err(Error::CertificatePending {
+        arn: dead.pop().unwrap_or_default(),
+        waiting_for: "ACM does not show it yet".into(),
+    })
+}
+
+/// Whether a certificate other than `than` needs the same validation CNAME, in any of the regions: it is one per
+/// account and name, shared with the name's wildcard, and its loss stops their renewal (ACM user guide, DNS validation).
+///
+/// Answers the ARN of one that does.
+pub async fn sharing_record(
+    config: &SdkConfig,
+    regions: &[String],
+    domain: &str,
+    than: &[String],
+) -> Result<Option<String>> {
+    let wildcard = format!("*.{domain}");
+    let is_for = |names: &[String], first: &str| {
+        let same = |name: &str| name == domain || name == wildcard;
+        same(first) || names.iter().any(|name| same(name))
+    };
+    for region in regions {
+        let regional = acm::config::Builder::from(config).region(Region::new(region.clone())).build();
+        let found = listed(&acm::Client::from_conf(regional), is_for).await?;
+        if let Some(other) = found.into_iter().find(|arn| !than.contains(arn)) {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
+
+/// Deletes a certificate of ours. Again is safe.
+///
+/// # Errors
+/// [`Error::StillDeleting`] while ACM takes the deleted load balancer for a user of it (seconds to minutes).
+pub async fn remove(client: &acm::Client, arn: &str) -> Result<()> {
+    let deleted = client
+        .delete_certificate()
+        .certificate_arn(arn)
+        .send()
+        .await
+        .call("acm:DeleteCertificate")
+        .unless(&["ResourceNotFoundException"]);
+    match deleted {
+        Err(Error::AwsRefused(refusal))
+            if ["ResourceInUseException", "ConflictException"].contains(&refusal.code.as_str()) =>
+        {
+            Err(Error::StillDeleting(format!("certificate {arn}: {}", refusal.message)))
+        }
+        other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(names: &[&str], in_use_by: &[&str]) -> Certificate {
+        let strings = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
+        Certificate {
+            arn: "arn".into(),
+            status: CertificateStatus::Issued,
+            reason: String::new(),
+            names: strings(names),
+            records: vec![],
+            in_use_by: strings(in_use_by),
+        }
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        assert!(certificate(&["example.com", "*.example.com"], &[]).covers("api.example.com"));
+        assert!(!certificate(&["*.example.com"], &[]).covers("a.b.example.com"));
+        assert!(!certificate(&["*.example.com"], &[]).covers("example.com"));
+    }
+
+    #[test]
+    fn a_load_balancer_of_ours_that_lingers_is_no_foreign_user() {
+        let ours = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/api-elb/50dc6c495c0c9188";
+        let other = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/my-api-elb/50dc6c495c0c9188";
+        assert_eq!(certificate(&[], &[ours, other]).foreign_users("api"), [other]);
+    }
+}

@@ -1,0 +1,533 @@
+//! Route 53: the hosted zone, the alias to the load balancer, the ownership record, validation CNAMEs.
+//!
+//! What to change is a pure function of what stands ([`point`], [`restore`]); the effects are below it.
+
+use aws_sdk_route53 as route53;
+use route53::types::{
+    AliasTarget, Change, ChangeAction, ChangeBatch, HostedZone, ResourceRecord, ResourceRecordSet, RrType,
+};
+
+use crate::certificate::ValidationRecord;
+use crate::environment::{DnsPolicy, Environment, IpAddressType, Zone};
+use crate::error::{Call, Error, Result};
+use crate::load_balancer::Front;
+use crate::step::{Outcome, Step};
+
+/// Seconds, of the records that we write: short, as the environment may be gone tonight.
+const TTL: i64 = 60;
+
+// --- Hosted zones ------------------------------------------------------------------------------------------------
+
+/// All hosted zones of the account.
+pub async fn zones(client: &route53::Client) -> Result<Vec<HostedZone>> {
+    let mut zones = vec![];
+    let mut pages = client.list_hosted_zones().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        zones.extend(page.call("route53:ListHostedZones")?.hosted_zones);
+    }
+    Ok(zones)
+}
+
+/// The public zone whose name is the longest suffix of the domain; `given` is the input's `hostedZoneId`.
+///
+/// # Errors
+/// [`Error::InvalidInput`] where there is none, or the given one is missing, private or not the closest.
+pub fn choose_zone(zones: &[HostedZone], domain: &str, given: Option<&str>) -> Result<Zone> {
+    let id = |zone: &HostedZone| zone.id().trim_start_matches("/hostedzone/").to_owned();
+    let name = |zone: &HostedZone| zone.name().trim_end_matches('.').to_owned();
+    let private = |zone: &HostedZone| zone.config().is_some_and(|config| config.private_zone());
+    let holds = |zone: &HostedZone| domain == name(zone) || domain.ends_with(&format!(".{}", name(zone)));
+    let mut closest: Vec<&HostedZone> = zones.iter().filter(|zone| holds(zone) && !private(zone)).collect();
+    let longest = closest.iter().map(|zone| name(zone).len()).max().unwrap_or_default();
+    closest.retain(|zone| name(zone).len() == longest);
+    let ids = || closest.iter().map(|zone| id(zone)).collect::<Vec<_>>().join(", ");
+    let chosen = match given.map(|given| given.trim_start_matches("/hostedzone/")) {
+        None => match closest[..] {
+            [zone] => zone,
+            [] => {
+                let hidden = if zones.iter().any(|zone| holds(zone)) {
+                    " (a private one does not serve the internet)"
+                } else {
+                    ""
+                };
+                return Err(Error::input(
+                    "$.domain",
+                    format!(
+                        "no public hosted zone of this account holds {domain}{hidden}. Create one in Route 53 and delegate to it"
+                    ),
+                ));
+            }
+            _ => {
+                return Err(Error::input(
+                    "$.hostedZoneId",
+                    format!(
+                        "several public zones hold {domain} ({}); name the one that the registrar delegates to",
+                        ids()
+                    ),
+                ));
+            }
+        },
+        Some(given) => {
+            let wrong = |problem: String| Err(Error::input("$.hostedZoneId", problem));
+            let Some(zone) = zones.iter().find(|zone| id(zone) == given) else {
+                return wrong(format!("{given} is not a hosted zone of this account"));
+            };
+            if private(zone) {
+                return wrong(format!("{given} is a private zone; it does not serve the internet"));
+            }
+            if !closest.iter().any(|zone| id(zone) == given) {
+                return wrong(format!(
+                    "{given} is {}; the closest public zone of {domain} is {}",
+                    name(zone),
+                    if closest.is_empty() { "none".into() } else { ids() }
+                ));
+            }
+            zone
+        }
+    };
+    Ok(Zone { id: id(chosen), name: name(chosen) })
+}
+
+// --- Records that stand ------------------------------------------------------------------------------------------
+
+/// The name of the TXT record that says whose the records of a domain are.
+pub fn ownership_name(domain: &str) -> String {
+    format!("_albatross.{domain}")
+}
+
+/// What stands at a domain.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// All record sets of the domain's own name.
+    pub records: Vec<ResourceRecordSet>,
+    /// The record set of [`ownership_name`], where it is a TXT.
+    pub ownership: Option<ResourceRecordSet>,
+}
+
+/// Route 53 answers in lower case, with a trailing dot.
+fn is_named(record: &ResourceRecordSet, name: &str) -> bool {
+    record.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+}
+
+/// What stands at a domain: one call where the zone has few names under it, else two.
+pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
+    let owner = ownership_name(domain);
+    // Names are listed by their labels from the right, so what is under the domain follows it.
+    let from = |name: &str| client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name).send();
+    let page = from(domain).await.call("route53:ListResourceRecordSets")?;
+    let records: Vec<ResourceRecordSet> = page.resource_record_sets().to_vec();
+    let is_owner = |record: &&ResourceRecordSet| is_named(record, &owner) && *record.r#type() == RrType::Txt;
+    let mut ownership = records.iter().find(is_owner).cloned();
+    if ownership.is_none() && page.is_truncated() {
+        let page = from(&owner).await.call("route53:ListResourceRecordSets")?;
+        ownership = page.resource_record_sets().iter().find(is_owner).cloned();
+    }
+    Ok(Standing { records: records.into_iter().filter(|record| is_named(record, domain)).collect(), ownership })
+}
+
+// --- Ownership ---------------------------------------------------------------------------------------------------
+
+/// Whose the records of a domain are, and what they replaced: the content of the ownership record.
+///
+/// One TXT value per line of it: `heritage=albatross stack=… environment=… target=<load balancer's DNS name>`, then
+/// for each value of a replaced record `previous=A ttl=300 value=203.0.113.7`, or for a replaced alias
+/// `previous=A alias=<DNS name> zone=<its hosted zone> health=false`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ownership {
+    pub stack: String,
+    pub environment: String,
+    /// The DNS name that our alias points at.
+    pub target: String,
+    pub previous: Vec<ResourceRecordSet>,
+}
+
+impl Ownership {
+    pub fn is_of(&self, stack: &str, environment: &str) -> bool {
+        self.stack == stack && self.environment == environment
+    }
+
+    fn values(&self) -> Vec<String> {
+        let mut values = vec![format!(
+            "heritage=albatross stack={} environment={} target={}",
+            self.stack, self.environment, self.target
+        )];
+        for record in &self.previous {
+            let kind = record.r#type();
+            match record.alias_target() {
+                Some(to) => values.push(format!(
+                    "previous={kind} alias={} zone={} health={}",
+                    to.dns_name(),
+                    to.hosted_zone_id(),
+                    to.evaluate_target_health()
+                )),
+                None => values.extend(record.resource_records().iter().map(|value| {
+                    format!("previous={kind} ttl={} value={}", record.ttl().unwrap_or(TTL), value.value())
+                })),
+            }
+        }
+        values
+    }
+
+    fn record(&self, domain: &str) -> ResourceRecordSet {
+        let values = self.values().into_iter().map(|value| resource_record(&quoted(&value)));
+        ResourceRecordSet::builder()
+            .name(ownership_name(domain))
+            .r#type(RrType::Txt)
+            .ttl(TTL)
+            .set_resource_records(Some(values.collect()))
+            .build()
+            .expect("a name and a type")
+    }
+
+    /// `None` where the record is not one of Albatross.
+    pub fn parse(record: &ResourceRecordSet, domain: &str) -> Option<Ownership> {
+        let lines = record.resource_records().iter().map(|value| value.value().trim_matches('"').replace("\" \"", ""));
+        let fields = |line: &str| -> Vec<(String, String)> {
+            line.split(' ')
+                .filter_map(|field| field.split_once('='))
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect()
+        };
+        let get = |fields: &[(String, String)], key: &str| {
+            fields.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
+        };
+        let mut ownership = None;
+        let mut previous: Vec<ResourceRecordSet> = vec![];
+        for fields in lines.map(|line| fields(&line)) {
+            if get(&fields, "heritage").as_deref() == Some("albatross") {
+                ownership = Some(Ownership {
+                    stack: get(&fields, "stack")?,
+                    environment: get(&fields, "environment")?,
+                    target: get(&fields, "target")?,
+                    previous: vec![],
+                });
+            } else if let Some(kind) = get(&fields, "previous") {
+                let kind = RrType::from(kind.as_str());
+                if let (Some(dns_name), Some(zone)) = (get(&fields, "alias"), get(&fields, "zone")) {
+                    previous.push(alias(
+                        domain,
+                        kind,
+                        &dns_name,
+                        &zone,
+                        get(&fields, "health").as_deref() == Some("true"),
+                    ));
+                } else if let Some(value) = get(&fields, "value") {
+                    let ttl = get(&fields, "ttl").and_then(|ttl| ttl.parse().ok()).unwrap_or(TTL);
+                    match previous.iter_mut().find(|record| *record.r#type() == kind) {
+                        Some(record) => record.resource_records.get_or_insert_default().push(resource_record(&value)),
+                        None => previous.push(plain(domain, kind, ttl, &value)),
+                    }
+                }
+            }
+        }
+        ownership.map(|ownership| Ownership { previous, ..ownership })
+    }
+}
+
+/// A TXT value as Route 53 writes it: strings of at most 255 characters, each in quotes.
+fn quoted(value: &str) -> String {
+    let strings: Vec<&str> = value.as_bytes().chunks(255).map(|part| str::from_utf8(part).expect("ASCII")).collect();
+    format!("\"{}\"", strings.join("\" \""))
+}
+
+fn resource_record(value: &str) -> ResourceRecord {
+    ResourceRecord::builder().value(value).build().expect("a value")
+}
+
+fn plain(name: &str, kind: RrType, ttl: i64, value: &str) -> ResourceRecordSet {
+    ResourceRecordSet::builder()
+        .name(name)
+        .r#type(kind)
+        .ttl(ttl)
+        .resource_records(resource_record(value))
+        .build()
+        .expect("a name and a type")
+}
+
+fn alias(name: &str, kind: RrType, dns_name: &str, zone: &str, evaluate_target_health: bool) -> ResourceRecordSet {
+    let target =
+        AliasTarget::builder().dns_name(dns_name).hosted_zone_id(zone).evaluate_target_health(evaluate_target_health);
+    ResourceRecordSet::builder()
+        .name(name)
+        .r#type(kind)
+        .alias_target(target.build().expect("all fields"))
+        .build()
+        .expect("a name and a type")
+}
+
+// --- The plan ----------------------------------------------------------------------------------------------------
+
+/// One step of an atomic batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    Delete(ResourceRecordSet),
+    Create(ResourceRecordSet),
+}
+
+/// The edits that point the domain at the load balancer; none where it points there already.
+///
+/// | stands at the domain (A, AAAA, CNAME) | owner  | takeover          | create-only | overwrite         |
+/// |---------------------------------------|--------|-------------------|-------------|-------------------|
+/// | nothing                               | none   | create            | create      | create            |
+/// | points at an instance                 | none   | remember, replace | conflict    | remember, replace |
+/// | anything else, also a foreign alias   | none   | conflict          | conflict    | remember, replace |
+/// | our alias                             | ours   | nothing           | nothing     | nothing           |
+/// | our alias to an earlier load balancer | ours   | replace           | replace     | replace           |
+/// | nothing (deleted by hand)             | ours   | create            | create      | create            |
+/// | a record changed by hand              | ours   | as without owner  | conflict    | remember, replace |
+/// | anything                              | other  | conflict          | conflict    | conflict          |
+/// | weighted, latency or other routing    | any    | conflict          | conflict    | conflict          |
+///
+/// # Errors
+/// [`Error::DnsRecordConflict`], naming the record and what to do.
+pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> Result<Vec<Edit>> {
+    let domain = &environment.domain;
+    let conflict = |record: String, problem: String| {
+        Err(Error::DnsRecordConflict { record, zone: environment.zone.id.clone(), problem })
+    };
+    let owned = match &standing.ownership {
+        None => None,
+        Some(record) => match Ownership::parse(record, domain) {
+            Some(ownership) if ownership.is_of(&environment.stack, &environment.name) => Some(ownership),
+            Some(other) => {
+                return conflict(
+                    domain.clone(),
+                    format!(
+                        "{} says that it belongs to environment {} of stack {}; tear that down first",
+                        ownership_name(domain),
+                        other.environment,
+                        other.stack
+                    ),
+                );
+            }
+            None => {
+                return conflict(
+                    format!("{} TXT", ownership_name(domain)),
+                    "it is not Albatross's; delete it if nothing needs it".into(),
+                );
+            }
+        },
+    };
+    let mut ownership = Ownership {
+        stack: environment.stack.clone(),
+        environment: environment.name.clone(),
+        target: front.dns_name.clone(),
+        previous: owned.iter().flat_map(|owned| owned.previous.clone()).collect(),
+    };
+    let mut wanted = wanted_aliases(environment, front);
+    let mut edits = vec![];
+    for record in standing.records.iter().filter(|record| is_address(record)) {
+        if let Some(index) = wanted.iter().position(|alias| same_alias(alias, record)) {
+            wanted.remove(index);
+            continue;
+        }
+        let is_our_earlier_alias = owned.as_ref().is_some_and(|owned| points_at(record, &owned.target));
+        if !is_our_earlier_alias {
+            if let Err(problem) = may_replace(record, environment) {
+                return conflict(describe(record), problem);
+            }
+            ownership.previous.retain(|previous| previous.r#type() != record.r#type());
+            ownership.previous.push(record.clone());
+        }
+        edits.push(Edit::Delete(record.clone()));
+    }
+    edits.extend(wanted.into_iter().map(Edit::Create));
+    if owned.as_ref() != Some(&ownership) {
+        edits.extend(standing.ownership.clone().map(Edit::Delete));
+        edits.push(Edit::Create(ownership.record(domain)));
+    }
+    Ok(edits)
+}
+
+/// The ownership record says that the domain is this environment's: its last step was done.
+pub fn is_owned(stack: &str, environment: &str, domain: &str, standing: &Standing) -> bool {
+    let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
+    ownership.is_some_and(|ownership| ownership.is_of(stack, environment))
+}
+
+fn wanted_aliases(environment: &Environment, front: &Front) -> Vec<ResourceRecordSet> {
+    let kinds: &[RrType] = match environment.ip_address_type {
+        IpAddressType::Ipv4 => &[RrType::A],
+        IpAddressType::Dualstack => &[RrType::A, RrType::Aaaa],
+    };
+    let zone = &front.canonical_hosted_zone_id;
+    kinds.iter().map(|kind| alias(&environment.domain, kind.clone(), &front.dns_name, zone, false)).collect()
+}
+
+/// Of the types that say where a name is served.
+fn is_address(record: &ResourceRecordSet) -> bool {
+    matches!(record.r#type(), RrType::A | RrType::Aaaa | RrType::Cname)
+}
+
+fn points_at(record: &ResourceRecordSet, dns_name: &str) -> bool {
+    let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    record.alias_target().is_some_and(|to| plain(to.dns_name()) == plain(dns_name))
+}
+
+fn same_alias(wanted: &ResourceRecordSet, found: &ResourceRecordSet) -> bool {
+    let Some(to) = wanted.alias_target() else { return false };
+    found.r#type() == wanted.r#type()
+        && points_at(found, to.dns_name())
+        && found.alias_target().is_some_and(|found| found.hosted_zone_id() == to.hosted_zone_id())
+}
+
+/// `Err` says why not, and what to do.
+fn may_replace(record: &ResourceRecordSet, environment: &Environment) -> std::result::Result<(), String> {
+    if record.set_identifier().is_some() || record.health_check_id().is_some() {
+        return Err("it has a routing policy or a health check, which an environment cannot replace; remove it or choose another domain".into());
+    }
+    let points_at_instance = !record.resource_records().is_empty()
+        && record.resource_records().iter().all(|value| {
+            let value = value.value().trim_end_matches('.');
+            environment
+                .instances
+                .iter()
+                .any(|instance| instance.addresses.iter().any(|address| address.eq_ignore_ascii_case(value)))
+        });
+    match environment.dns {
+        DnsPolicy::Overwrite => Ok(()),
+        DnsPolicy::CreateOnly => Err("\"dns\" is \"create-only\"; delete it, or use \"takeover\" or \"overwrite\"".into()),
+        DnsPolicy::Takeover if points_at_instance => Ok(()),
+        DnsPolicy::Takeover => Err("it points at none of the instances; delete it, or give \"dns\": \"overwrite\" to replace it until teardown".into()),
+    }
+}
+
+/// A record for a message: `api.example.com A 203.0.113.7`.
+fn describe(record: &ResourceRecordSet) -> String {
+    let values: Vec<&str> = match record.alias_target() {
+        Some(to) => vec!["alias", to.dns_name()],
+        None => record.resource_records().iter().map(|value| value.value()).collect(),
+    };
+    format!("{} {} {}", record.name().trim_end_matches('.'), record.r#type(), values.join(" "))
+}
+
+/// What teardown does to the records of a domain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restoration {
+    pub edits: Vec<Edit>,
+    /// One line for the user.
+    pub reason: String,
+}
+
+/// The edits that take our alias away and put back what stood before; `None` where we own nothing at the domain.
+///
+/// An alias that was changed by hand since is somebody's: it stays, and only the ownership record goes.
+pub fn restore(stack: &str, environment: &str, domain: &str, standing: &Standing) -> Option<Restoration> {
+    let record = standing.ownership.as_ref()?;
+    let ownership = Ownership::parse(record, domain).filter(|ownership| ownership.is_of(stack, environment))?;
+    let (ours, others): (Vec<_>, Vec<_>) = standing
+        .records
+        .iter()
+        .filter(|record| is_address(record))
+        .partition(|record| points_at(record, &ownership.target));
+    let mut edits: Vec<Edit> = ours.into_iter().cloned().map(Edit::Delete).collect();
+    let reason = if !others.is_empty() {
+        let names: Vec<String> = others.into_iter().map(describe).collect();
+        format!("changed by hand since ({}): that stays", names.join("; "))
+    } else if ownership.previous.is_empty() {
+        "nothing stood there before".into()
+    } else {
+        edits.extend(ownership.previous.iter().cloned().map(Edit::Create));
+        let names: Vec<String> = ownership.previous.iter().map(describe).collect();
+        format!("put back: {}", names.join("; "))
+    };
+    edits.push(Edit::Delete(record.clone()));
+    Some(Restoration { edits, reason })
+}
+
+// --- Effects -----------------------------------------------------------------------------------------------------
+
+/// Carries out a batch: all of it or nothing.
+///
+/// # Errors
+/// [`Error::AwsUnavailable`] where a record has changed since it was read: the next try plans anew.
+pub async fn apply(client: &route53::Client, zone: &str, edits: &[Edit], comment: &str) -> Result<()> {
+    let changes = edits.iter().map(|edit| {
+        let (action, record) = match edit {
+            Edit::Delete(record) => (ChangeAction::Delete, record),
+            Edit::Create(record) => (ChangeAction::Create, record),
+        };
+        Change::builder().action(action).resource_record_set(record.clone()).build().expect("an action and a record")
+    });
+    let batch = ChangeBatch::builder().comment(comment).set_changes(Some(changes.collect())).build().expect("changes");
+    let answer = client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
+    match answer.call("route53:ChangeResourceRecordSets") {
+        Err(Error::AwsRefused(refusal)) if is_outdated(&refusal.message) => Err(Error::AwsUnavailable(refusal)),
+        other => other.map(drop),
+    }
+}
+
+/// Route 53 tells these cases of `InvalidChangeBatch` apart in its message alone.
+fn is_outdated(message: &str) -> bool {
+    ["already exists", "was not found", "do not match the current values"].iter().any(|text| message.contains(text))
+}
+
+/// Points the domain at the load balancer.
+pub async fn ensure_alias(client: &route53::Client, environment: &Environment, front: &Front) -> Result<Step> {
+    let standing = standing(client, &environment.zone.id, &environment.domain).await?;
+    let edits = point(environment, front, &standing)?;
+    if !edits.is_empty() {
+        apply(
+            client,
+            &environment.zone.id,
+            &edits,
+            &format!("Albatross: point {} at its load balancer", environment.domain),
+        )
+        .await?;
+    }
+    let outcome = match () {
+        () if edits.is_empty() => Outcome::Found,
+        () if edits.iter().any(|edit| matches!(edit, Edit::Delete(_))) => Outcome::Changed,
+        () => Outcome::Created,
+    };
+    Ok(Step::new("alias record", &environment.domain, outcome))
+}
+
+/// A validation CNAME, written once.
+///
+/// # Errors
+/// [`Error::DnsRecordConflict`] where its name holds another value.
+pub async fn ensure_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<Step> {
+    let found = cname(client, &zone.id, &record.name).await?;
+    let outcome = match &found {
+        Some(found) if has_value(found, &record.value) => Outcome::Found,
+        Some(found) => {
+            return Err(Error::DnsRecordConflict {
+                record: describe(found),
+                zone: zone.id.clone(),
+                problem: format!("ACM needs the value {} there; delete the record if nothing needs it", record.value),
+            });
+        }
+        None => {
+            let wanted = plain(&record.name, RrType::Cname, TTL, &record.value);
+            apply(client, &zone.id, &[Edit::Create(wanted)], "Albatross: validate a certificate").await?;
+            Outcome::Created
+        }
+    };
+    Ok(Step::new("validation record", &record.name, outcome))
+}
+
+fn has_value(record: &ResourceRecordSet, value: &str) -> bool {
+    record.resource_records().iter().any(|has| has.value().trim_end_matches('.').eq_ignore_ascii_case(value))
+}
+
+/// The CNAME of just this name.
+async fn cname(client: &route53::Client, zone: &str, name: &str) -> Result<Option<ResourceRecordSet>> {
+    let call = client
+        .list_resource_record_sets()
+        .hosted_zone_id(zone)
+        .start_record_name(name)
+        .start_record_type(RrType::Cname);
+    let page = call.max_items(1).send().await.call("route53:ListResourceRecordSets")?;
+    Ok(page.resource_record_sets.into_iter().find(|record| is_named(record, name) && *record.r#type() == RrType::Cname))
+}
+
+/// Deletes a validation CNAME that holds ACM's value; absent or changed by somebody, it is left.
+pub async fn remove_cname(client: &route53::Client, zone: &str, record: &ValidationRecord) -> Result<()> {
+    match cname(client, zone, &record.name).await? {
+        Some(found) if has_value(&found, &record.value) => {
+            apply(client, zone, &[Edit::Delete(found)], "Albatross: its certificate is deleted").await
+        }
+        _ => Ok(()),
+    }
+}

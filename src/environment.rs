@@ -1,0 +1,567 @@
+//! The input of a provision, its validation, and the names that follow from it. No I/O.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
+use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::instance::Target;
+
+/// What `<name>-target-group` leaves of ELB's 32 characters.
+const NAME_MAX: usize = 19;
+/// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
+const CERTIFICATE_DOMAIN_MAX: usize = 64;
+
+/// A provision execution's input, as its user writes it. Unknown fields are refused.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    pub domain: String,
+    /// At least one instance id; all in one VPC.
+    pub instances: Vec<String>,
+    /// Default: from the domain.
+    pub name: Option<String>,
+    /// The port that the instances serve HTTP on.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    #[serde(default)]
+    pub health_check: HealthCheck,
+    /// Default: the public zone with the longest matching suffix.
+    pub hosted_zone_id: Option<String>,
+    /// Default: one public subnet in each zone that holds a target, at least two zones.
+    pub subnets: Option<Vec<String>>,
+    /// Default: as many zones as needed; each costs a public IPv4 address.
+    pub zones: Option<Zones>,
+    /// Who may reach the load balancer. Default: everybody.
+    pub allowed_cidrs: Option<Vec<IpNet>>,
+    #[serde(default = "default_tls_policy")]
+    pub tls_policy: String,
+    /// Seconds. Short by default: a browser that remembers HSTS cannot reach a site that is back on HTTP at night.
+    #[serde(default = "default_hsts_max_age")]
+    pub hsts_max_age: u32,
+    #[serde(default)]
+    pub ip_address_type: IpAddressType,
+    /// An ISSUED certificate of one's own, in place of one that Albatross requests.
+    pub certificate_arn: Option<String>,
+    #[serde(default)]
+    pub dns: DnsPolicy,
+    /// Whether the load balancer may be admitted in the instance's own security group.
+    /// Default: in a group that is not its VPC's default group, or has the tag `albatross:open` = `true`.
+    pub open_instance_group: Option<bool>,
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// RFC 3339. The nightly rule leaves the environment alone until then.
+    pub keep_until: Option<String>,
+}
+
+/// Health check of the target group; ELB's own limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HealthCheck {
+    pub path: String,
+    /// 5 to 300.
+    pub interval_seconds: i32,
+    /// 2 to 120, less than the interval.
+    pub timeout_seconds: i32,
+    /// 2 to 10.
+    pub healthy_threshold: i32,
+    /// 2 to 10.
+    pub unhealthy_threshold: i32,
+    /// HTTP status codes: `200`, `200,204` or `200-299`.
+    pub matcher: String,
+}
+
+impl Default for HealthCheck {
+    /// Quick: a new target is healthy after about ten seconds (ELB's own default takes thirty).
+    fn default() -> Self {
+        HealthCheck {
+            path: "/health".into(),
+            interval_seconds: 10,
+            timeout_seconds: 5,
+            healthy_threshold: 2,
+            unhealthy_threshold: 2,
+            matcher: "200".into(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zones {
+    All,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpAddressType {
+    #[default]
+    Ipv4,
+    Dualstack,
+}
+
+/// What may happen to a record that stands where the alias must go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DnsPolicy {
+    /// Replaced, and remembered, where it points at one of the instances.
+    #[default]
+    Takeover,
+    /// Never replaced.
+    CreateOnly,
+    /// Replaced, and remembered, whatever it points at.
+    Overwrite,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    #[default]
+    Rollback,
+    Keep,
+}
+
+fn default_port() -> u16 {
+    80
+}
+
+/// AWS's recommendation (ELB user guide, security policies); the API's own default is still `ELBSecurityPolicy-2016-08`.
+fn default_tls_policy() -> String {
+    "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09".into()
+}
+
+fn default_hsts_max_age() -> u32 {
+    300
+}
+
+/// One HTTPS front, checked and resolved: what check-input answers and every later function is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    /// The CloudFormation stack that it belongs to.
+    pub stack: String,
+    pub name: String,
+    pub domain: String,
+    pub zone: Zone,
+    pub vpc: String,
+    pub subnets: Vec<String>,
+    pub instances: Vec<Target>,
+    /// The instances' own groups that are to admit the load balancer.
+    pub groups_to_open: Vec<String>,
+    pub port: u16,
+    pub health_check: HealthCheck,
+    pub allowed_cidrs: Vec<IpNet>,
+    pub tls_policy: String,
+    pub hsts_max_age: u32,
+    pub ip_address_type: IpAddressType,
+    pub certificate_arn: Option<String>,
+    pub dns: DnsPolicy,
+    pub on_failure: OnFailure,
+    pub keep_until: Option<String>,
+    /// It stood, whole, before this run: a failure must not take it away.
+    pub complete: bool,
+}
+
+/// A public hosted zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Without the API's `/hostedzone/` prefix.
+    pub id: String,
+    /// Without the trailing dot.
+    pub name: String,
+}
+
+impl Environment {
+    pub fn load_balancer_name(&self) -> String {
+        load_balancer_name(&self.name)
+    }
+
+    pub fn target_group_name(&self) -> String {
+        target_group_name(&self.name)
+    }
+
+    pub fn security_group_name(&self) -> String {
+        load_balancer_name(&self.name)
+    }
+
+    /// For APIs that take one: the same for the same environment and `salt`, whoever asks and how often.
+    /// 32 of `[0-9a-f]`, as ACM's pattern `\w+` and length 32 want.
+    pub fn idempotency_token(&self, salt: &[String]) -> String {
+        let mut parts = vec![self.stack.as_str(), &self.name, &self.domain];
+        parts.extend(salt.iter().map(String::as_str));
+        hash(&parts.join("\n"), 32)
+    }
+
+    /// The Strict-Transport-Security header.
+    pub fn hsts_header(&self) -> String {
+        format!("max-age={}", self.hsts_max_age)
+    }
+}
+
+pub fn load_balancer_name(environment: &str) -> String {
+    format!("{environment}-elb")
+}
+
+pub fn target_group_name(environment: &str) -> String {
+    format!("{environment}-target-group")
+}
+
+/// Parses an execution's input; an error carries the JSON path of the field.
+///
+/// # Errors
+/// [`Error::InvalidInput`].
+pub fn parse<T: DeserializeOwned>(input: Value) -> Result<T> {
+    if !input.is_object() {
+        return Err(Error::input(
+            "$",
+            "the input is a JSON object such as {\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"]}",
+        ));
+    }
+    serde_path_to_error::deserialize(input).map_err(|error| {
+        let path = match error.path().to_string().as_str() {
+            "." => "$".to_owned(),
+            path => format!("$.{path}"),
+        };
+        Error::input(path, error.into_inner().to_string())
+    })
+}
+
+impl Input {
+    /// Parses and checks all that can be checked without asking AWS; the domain comes out in ASCII lower case.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`].
+    pub fn parse(input: Value) -> Result<Input> {
+        let mut input: Input = parse(input)?;
+        input.domain = domain(&input.domain)?;
+        if input.certificate_arn.is_none() && input.domain.len() > CERTIFICATE_DOMAIN_MAX {
+            return Err(Error::input(
+                "$.domain",
+                format!(
+                    "{} characters; ACM takes at most {CERTIFICATE_DOMAIN_MAX}. Give a \"certificateArn\" that covers it",
+                    input.domain.len()
+                ),
+            ));
+        }
+        input.check_instances()?;
+        if let Some(name) = &input.name {
+            check_name(name)?;
+        }
+        if input.port == 0 {
+            return Err(Error::input("$.port", "0 is not a port; ports are 1 to 65535"));
+        }
+        input.health_check.check()?;
+        input.check_subnets()?;
+        input.check_cidrs()?;
+        if !input.tls_policy.starts_with("ELBSecurityPolicy-") {
+            return Err(Error::input("$.tlsPolicy", "an ELB security policy's name starts with ELBSecurityPolicy-"));
+        }
+        if let Some(arn) = &input.certificate_arn
+            && !(arn.starts_with("arn:") && arn.contains(":acm:"))
+        {
+            return Err(Error::input("$.certificateArn", format!("{arn:?} is not the ARN of an ACM certificate")));
+        }
+        if let Some(until) = &input.keep_until {
+            date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
+        }
+        Ok(input)
+    }
+
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| default_name(&self.domain))
+    }
+
+    fn check_instances(&self) -> Result<()> {
+        if self.instances.is_empty() {
+            return Err(Error::input("$.instances", "empty; give at least one instance id"));
+        }
+        for (index, id) in self.instances.iter().enumerate() {
+            let path = format!("$.instances[{index}]");
+            if !is_id(id, "i-") {
+                return Err(Error::input(path, format!("{id:?} is not an instance id such as i-0abc1234def567890")));
+            }
+            if self.instances[..index].contains(id) {
+                return Err(Error::input(path, format!("{id} is given twice")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_subnets(&self) -> Result<()> {
+        let Some(subnets) = &self.subnets else { return Ok(()) };
+        if self.zones.is_some() {
+            return Err(Error::input("$.zones", "give \"zones\" or \"subnets\", not both"));
+        }
+        if subnets.len() < 2 {
+            return Err(Error::input(
+                "$.subnets",
+                "a load balancer needs at least two subnets, in two Availability Zones",
+            ));
+        }
+        for (index, id) in subnets.iter().enumerate() {
+            if !is_id(id, "subnet-") {
+                return Err(Error::input(format!("$.subnets[{index}]"), format!("{id:?} is not a subnet id")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_cidrs(&self) -> Result<()> {
+        let Some(cidrs) = &self.allowed_cidrs else { return Ok(()) };
+        if cidrs.is_empty() {
+            return Err(Error::input("$.allowedCidrs", "empty: nobody could reach the load balancer"));
+        }
+        for (index, cidr) in cidrs.iter().enumerate() {
+            let path = format!("$.allowedCidrs[{index}]");
+            if cidr.trunc() != *cidr {
+                return Err(Error::input(path, format!("{cidr} has host bits set; did you mean {}?", cidr.trunc())));
+            }
+            if matches!(cidr, IpNet::V6(_)) && self.ip_address_type == IpAddressType::Ipv4 {
+                return Err(Error::input(path, "an IPv6 range needs \"ipAddressType\": \"dualstack\""));
+            }
+        }
+        Ok(())
+    }
+
+    /// The given ranges, or everybody.
+    pub fn allowed_cidrs(&self) -> Vec<IpNet> {
+        self.allowed_cidrs.clone().unwrap_or_else(|| {
+            let everybody = ["0.0.0.0/0", "::/0"].map(|range| range.parse().expect("a CIDR range"));
+            match self.ip_address_type {
+                IpAddressType::Ipv4 => everybody[..1].to_vec(),
+                IpAddressType::Dualstack => everybody.to_vec(),
+            }
+        })
+    }
+}
+
+impl HealthCheck {
+    fn check(&self) -> Result<()> {
+        let wrong = |field: &str, problem: String| Err(Error::input(format!("$.healthCheck.{field}"), problem));
+        if !self.path.starts_with('/') || self.path.len() > 1024 || self.path.contains(char::is_whitespace) {
+            return wrong(
+                "path",
+                format!("{:?} is not a path of at most 1024 characters that starts with /", self.path),
+            );
+        }
+        for (field, value, least, most) in [
+            ("intervalSeconds", self.interval_seconds, 5, 300),
+            ("timeoutSeconds", self.timeout_seconds, 2, 120),
+            ("healthyThreshold", self.healthy_threshold, 2, 10),
+            ("unhealthyThreshold", self.unhealthy_threshold, 2, 10),
+        ] {
+            if !(least..=most).contains(&value) {
+                return wrong(field, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        if self.timeout_seconds >= self.interval_seconds {
+            return wrong("timeoutSeconds", "must be less than intervalSeconds".into());
+        }
+        if !self.matcher.split(',').all(is_status_range) {
+            return wrong(
+                "matcher",
+                format!("{:?} is not one of 200, 200,204 or 200-299, within 200 to 499", self.matcher),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `200` or `200-299`, within what ELB takes for an application load balancer.
+fn is_status_range(range: &str) -> bool {
+    let status = |text: &str| text.len() == 3 && text.parse().is_ok_and(|code: u16| (200..=499).contains(&code));
+    match range.split_once('-') {
+        Some((first, last)) => status(first) && status(last) && first <= last,
+        None => status(range),
+    }
+}
+
+/// An AWS id: the prefix and 8 or 17 lower-case hexadecimal digits.
+fn is_id(id: &str, prefix: &str) -> bool {
+    id.strip_prefix(prefix).is_some_and(|digits| {
+        matches!(digits.len(), 8 | 17)
+            && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    })
+}
+
+/// A host name in ASCII lower case (IDNA), without a trailing dot.
+///
+/// # Errors
+/// [`Error::InvalidInput`] at `$.domain`.
+pub fn domain(text: &str) -> Result<String> {
+    let wrong = |problem: &str| Err(Error::input("$.domain", format!("{text:?} {problem}")));
+    if text.contains('*') {
+        return wrong(
+            "is a wildcard: an environment is one host name. Make one for each, or cover several with a wildcard \"certificateArn\"",
+        );
+    }
+    let Ok(ascii) = idna::domain_to_ascii_strict(text.strip_suffix('.').unwrap_or(text)) else {
+        return wrong("is not a host name such as api.example.com");
+    };
+    let labels: Vec<&str> = ascii.split('.').collect();
+    if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || ascii.parse::<IpAddr>().is_ok() {
+        return wrong("is not a host name with at least two labels, such as api.example.com");
+    }
+    Ok(ascii)
+}
+
+/// # Errors
+/// [`Error::InvalidInput`] at `$.name`.
+pub fn check_name(name: &str) -> Result<()> {
+    let wrong = |problem: String| Err(Error::input("$.name", format!("{name:?} {problem}")));
+    if name.is_empty() || name.len() > NAME_MAX {
+        return wrong(format!(
+            "has {} characters; a name has 1 to {NAME_MAX}, so that <name>-target-group fits ELB's 32",
+            name.len()
+        ));
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        || name.starts_with('-')
+        || name.ends_with('-')
+    {
+        return wrong("is not made of a-z, 0-9 and inner hyphens".into());
+    }
+    if is_reserved(name) {
+        return wrong(
+            "starts with a prefix that AWS reserves: internal- (load balancers) or sg- (security groups)".into(),
+        );
+    }
+    Ok(())
+}
+
+fn is_reserved(name: &str) -> bool {
+    name.starts_with("internal-") || name.starts_with("sg-") || name == "internal" || name == "sg"
+}
+
+/// The domain with hyphens for dots; where that is too long or reserved, its beginning and a hash of the domain.
+pub fn default_name(domain: &str) -> String {
+    let plain = domain.replace('.', "-");
+    if plain.len() <= NAME_MAX && !is_reserved(&plain) {
+        return plain;
+    }
+    let hash = hash(domain, 6);
+    let beginning = plain[..plain.len().min(NAME_MAX - 7)].trim_end_matches('-');
+    if is_reserved(&plain) { format!("e-{hash}") } else { format!("{beginning}-{hash}") }
+}
+
+/// The first `digits` hexadecimal digits of the SHA-256 of `text`.
+fn hash(text: &str, digits: usize) -> String {
+    let mut hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.truncate(digits);
+    hex
+}
+
+/// The moment that an RFC 3339 date-time names.
+pub fn date_time(text: &str) -> std::result::Result<SystemTime, String> {
+    let wrong = || format!("{text:?} is not a date-time such as 2026-12-24T18:00:00Z");
+    let moment = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).map_err(|_| wrong())?;
+    u64::try_from(moment.secs())
+        .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+        .map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn minimal() -> Value {
+        json!({"domain": "api.example.com", "instances": ["i-0abc1234def567890"]})
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut input = minimal();
+        input[field] = value;
+        input
+    }
+
+    fn path_of_error(input: Value) -> String {
+        match Input::parse(input.clone()) {
+            Err(Error::InvalidInput { path, .. }) => path,
+            other => panic!("{input} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn three_lines_are_enough() {
+        let input = Input::parse(minimal()).unwrap();
+        assert_eq!(input.name(), "api-example-com");
+        assert_eq!((input.port, input.hsts_max_age), (80, 300));
+        assert_eq!(input.health_check, HealthCheck::default());
+        assert_eq!(input.tls_policy, "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09");
+        assert_eq!(input.allowed_cidrs(), ["0.0.0.0/0".parse().unwrap()]);
+    }
+
+    #[test]
+    fn bad_input_names_its_path() {
+        let cases = [
+            (json!([]), "$"),
+            (json!({"instances": ["i-0abc1234def567890"]}), "$"),
+            (with("instance", json!("i-0abc1234def567890")), "$.instance"),
+            (with("healthCheck", json!({"pth": "/"})), "$.healthCheck.pth"),
+            (with("instances", json!([])), "$.instances"),
+            (with("instances", json!(["i-0abc1234def567890", 7])), "$.instances[1]"),
+            (with("instances", json!(["i-0abc1234def567890", "web-1"])), "$.instances[1]"),
+            (with("instances", json!(["i-0abc1234def567890", "i-0abc1234def567890"])), "$.instances[1]"),
+            (with("domain", json!("not a domain")), "$.domain"),
+            (with("domain", json!("localhost")), "$.domain"),
+            (with("domain", json!("a..example.com")), "$.domain"),
+            (with("domain", json!("-a.example.com")), "$.domain"),
+            (with("domain", json!("192.0.2.1")), "$.domain"),
+            (with("domain", json!("*.example.com")), "$.domain"),
+            (with("domain", json!(format!("{}.example.com", "a".repeat(60)))), "$.domain"),
+            (with("name", json!("twenty-characters-xx")), "$.name"),
+            (with("name", json!("Api")), "$.name"),
+            (with("name", json!("internal-api")), "$.name"),
+            (with("name", json!("")), "$.name"),
+            (with("port", json!(0)), "$.port"),
+            (with("port", json!(65_536)), "$.port"),
+            (with("port", json!("80")), "$.port"),
+            (with("allowedCidrs", json!(["10.0.0.0/33"])), "$.allowedCidrs[0]"),
+            (with("allowedCidrs", json!(["10.0.0.0/8", "10.0.0.1/8"])), "$.allowedCidrs[1]"),
+            (with("allowedCidrs", json!(["::/0"])), "$.allowedCidrs[0]"),
+            (with("allowedCidrs", json!([])), "$.allowedCidrs"),
+            (with("healthCheck", json!({"path": "health"})), "$.healthCheck.path"),
+            (with("healthCheck", json!({"intervalSeconds": 4})), "$.healthCheck.intervalSeconds"),
+            (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck.timeoutSeconds"),
+            (with("healthCheck", json!({"matcher": "200-199"})), "$.healthCheck.matcher"),
+            (with("subnets", json!(["subnet-0abc1234def567890"])), "$.subnets"),
+            (with("subnets", json!(["subnet-0abc1234def567890", "here"])), "$.subnets[1]"),
+            (with("tlsPolicy", json!("modern")), "$.tlsPolicy"),
+            (with("dns", json!("steal")), "$.dns"),
+            (with("onFailure", json!("panic")), "$.onFailure"),
+            (with("certificateArn", json!("arn:aws:iam::1:server-certificate/x")), "$.certificateArn"),
+            (with("keepUntil", json!("tomorrow")), "$.keepUntil"),
+        ];
+        for (input, path) in cases {
+            assert_eq!(path_of_error(input.clone()), path, "{input}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_taken_in_any_spelling() {
+        assert_eq!(domain("API.Example.com.").unwrap(), "api.example.com");
+        assert_eq!(domain("bücher.example").unwrap(), "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn default_names_fit_and_differ() {
+        assert_eq!(default_name("api.example.com"), "api-example-com");
+        let names = ["a.rather.long.host.example.com", "a.rather.long.host.example.org", "internal-x.de", "sg-1.de"]
+            .map(default_name);
+        for name in &names {
+            check_name(name).unwrap();
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn keep_until_reads_zones() {
+        assert_eq!(date_time("2026-12-24T18:00:00+09:00"), date_time("2026-12-24T09:00:00Z"));
+    }
+}

@@ -1,0 +1,201 @@
+//! What can go wrong. The names are an interface: the state machines retry and catch them, users read them.
+
+use std::fmt;
+
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::RequestId;
+use lambda_runtime::Diagnostic;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Every error of every function; [`Error::name`] is the `errorType` that Step Functions sees.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input cannot be carried out as it stands. Raised before the first call that changes anything.
+    #[error("{path}: {problem}")]
+    InvalidInput { path: String, problem: String },
+    /// A resource with our name is somebody else's.
+    #[error("{resource} {id} is not ours: {why}. Remove or rename it, or give the environment another \"name\"")]
+    NotOurs { resource: &'static str, id: String, why: String },
+    /// A DNS record that is not ours to replace stands where ours must go.
+    #[error("record {record} stands in hosted zone {zone}: {problem}")]
+    DnsRecordConflict { record: String, zone: String, problem: String },
+    /// Wait: the certificate is not usable yet.
+    #[error("certificate {arn}: {waiting_for}")]
+    CertificatePending { arn: String, waiting_for: String },
+    /// ACM gave up on the certificate; it never recovers.
+    #[error(
+        "certificate {arn} is {status}: {reason}. Mend the cause and provision again; the dead certificate is then replaced"
+    )]
+    CertificateFailed { arn: String, status: String, reason: String },
+    /// Wait: the load balancer is not active yet.
+    #[error("load balancer {arn} is {state}; it takes two to three minutes")]
+    LoadBalancerProvisioning { arn: String, state: String },
+    /// The load balancer will not become active by waiting.
+    #[error("load balancer {arn} is {state}: {reason}. Tear the environment down and provision again")]
+    LoadBalancerFailed { arn: String, state: String, reason: String },
+    /// Wait: at least one target does not pass its health check.
+    #[error("targets not healthy: {0}")]
+    TargetsNotHealthy(String),
+    /// Wait: the load balancer does not answer as it should yet.
+    #[error("{url} through load balancer {load_balancer}: {problem}")]
+    HttpsNotServing { url: String, load_balancer: String, problem: String },
+    /// Wait: AWS has not finished a deletion.
+    #[error("still deleting: {0}")]
+    StillDeleting(String),
+    /// Something of ours is held by something that is not, so it stays.
+    #[error("left over: {0}")]
+    TeardownIncomplete(String),
+    /// Throttled, a server error, a lost answer, or a thing that has not appeared yet: the same call may succeed later.
+    #[error("{0}; nothing is lost, the call is repeated")]
+    AwsUnavailable(Refusal),
+    /// AWS refused a call for a reason that waiting does not change.
+    #[error("{0}")]
+    AwsRefused(Refusal),
+}
+
+/// What AWS said to one call.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// As IAM writes it: `service:Operation`.
+    pub operation: &'static str,
+    /// AWS's error code; empty where no answer came.
+    pub code: String,
+    pub message: String,
+    pub request_id: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.operation, self.code, self.message)?;
+        if !self.request_id.is_empty() {
+            write!(f, " (request {})", self.request_id)?;
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// The name that state machines match on.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Error::InvalidInput { .. } => "InvalidInput",
+            Error::NotOurs { .. } => "NotOurs",
+            Error::DnsRecordConflict { .. } => "DnsRecordConflict",
+            Error::CertificatePending { .. } => "CertificatePending",
+            Error::CertificateFailed { .. } => "CertificateFailed",
+            Error::LoadBalancerProvisioning { .. } => "LoadBalancerProvisioning",
+            Error::LoadBalancerFailed { .. } => "LoadBalancerFailed",
+            Error::TargetsNotHealthy(_) => "TargetsNotHealthy",
+            Error::HttpsNotServing { .. } => "HttpsNotServing",
+            Error::StillDeleting(_) => "StillDeleting",
+            Error::TeardownIncomplete(_) => "TeardownIncomplete",
+            Error::AwsUnavailable(_) => "AwsUnavailable",
+            Error::AwsRefused(_) => "AwsRefused",
+        }
+    }
+
+    /// An [`Error::InvalidInput`] at a JSON path of the execution's input, such as `$.instances[0]`.
+    pub fn input(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Error::InvalidInput { path: path.into(), problem: problem.into() }
+    }
+
+    /// AWS says that a thing exists, and does not show it yet.
+    pub fn not_shown_yet(operation: &'static str, what: impl Into<String>) -> Self {
+        let message = format!("does not show {} yet", what.into());
+        Error::AwsUnavailable(Refusal { operation, code: String::new(), message, request_id: String::new() })
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Diagnostic { error_type: error.name().into(), error_message: error.to_string() }
+    }
+}
+
+/// Names the call that an SDK result belongs to, and sorts its error.
+pub trait Call<T> {
+    /// `operation` as IAM writes it: `service:Operation`.
+    fn call(self, operation: &'static str) -> Result<T>;
+}
+
+/// Codes beyond HTTP 5xx that mean "again, later". Route 53 throttles with HTTP 400 and `Throttling`, and answers
+/// `PriorRequestNotComplete` while it is still busy with the zone (Route 53 API reference, ChangeResourceRecordSets).
+const PASSING: [&str; 7] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "PriorRequestNotComplete",
+    "RequestInProgressException",
+];
+
+impl<T, E> Call<T> for std::result::Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    fn call(self, operation: &'static str) -> Result<T> {
+        self.map_err(|error| {
+            let request_id = error.request_id().unwrap_or_default().to_owned();
+            let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+            match error.as_service_error() {
+                Some(said) => {
+                    let refusal = Refusal {
+                        operation,
+                        code: said.code().unwrap_or_default().to_owned(),
+                        message: said.message().unwrap_or_default().to_owned(),
+                        request_id,
+                    };
+                    if status >= 500 || PASSING.contains(&refusal.code.as_str()) {
+                        Error::AwsUnavailable(refusal)
+                    } else {
+                        Error::AwsRefused(refusal)
+                    }
+                }
+                None => Error::AwsUnavailable(Refusal {
+                    operation,
+                    code: String::new(),
+                    message: chain(&error),
+                    request_id,
+                }),
+            }
+        })
+    }
+}
+
+/// What to make of AWS's codes that are not failures in their place.
+pub trait Codes<T> {
+    /// `None` where AWS answered one of these codes: the thing is absent, or there already.
+    fn unless(self, codes: &[&str]) -> Result<Option<T>>;
+    /// These codes mean that a thing just made has not appeared everywhere yet.
+    fn appears_late(self, codes: &[&str]) -> Result<T>;
+}
+
+impl<T> Codes<T> for Result<T> {
+    fn unless(self, codes: &[&str]) -> Result<Option<T>> {
+        match self {
+            Err(Error::AwsRefused(refusal)) if codes.contains(&refusal.code.as_str()) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn appears_late(self, codes: &[&str]) -> Result<T> {
+        self.map_err(|error| match error {
+            Error::AwsRefused(refusal) if codes.contains(&refusal.code.as_str()) => Error::AwsUnavailable(refusal),
+            other => other,
+        })
+    }
+}
+
+/// An error with its causes on one line: the SDK's and reqwest's own text names only the outermost.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,151 @@
+//! The user's instances: checked before they become targets; stopped or terminated at teardown with consent.
+
+use std::collections::HashSet;
+
+use aws_sdk_ec2 as ec2;
+use ec2::types::{Filter, Instance, InstanceStateName};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Call, Codes, Error, Result};
+use crate::tags::{ON_TEARDOWN, Tags};
+
+/// An instance that traffic goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub id: String,
+    /// Public addresses and DNS name: what a DNS record that may be taken over points at.
+    pub addresses: Vec<String>,
+}
+
+/// What check-input needs to know of the instances.
+#[derive(Debug)]
+pub struct Found {
+    pub vpc: String,
+    pub targets: Vec<Target>,
+    /// Availability Zones, in the order of the instances.
+    pub zones: Vec<String>,
+    /// For each instance its security groups, in the instance's order.
+    pub groups: Vec<Vec<String>>,
+}
+
+/// Describes the instances of an input, each checked to exist, run, and lie in one VPC.
+///
+/// # Errors
+/// [`Error::InvalidInput`] with the path of the instance.
+pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
+    let answer = client.describe_instances().set_instance_ids(Some(ids.to_vec())).send().await;
+    let answer = match answer.call("ec2:DescribeInstances") {
+        Err(Error::AwsRefused(refusal)) if refusal.code.starts_with("InvalidInstanceID") => {
+            // AWS names the missing ids in its message, and only there.
+            let missing = ids.iter().position(|id| refusal.message.contains(id.as_str()));
+            let path = missing.map_or("$.instances".into(), |index| format!("$.instances[{index}]"));
+            return Err(Error::input(path, format!("{}. Give instances of this account and region", refusal.message)));
+        }
+        answer => answer?,
+    };
+    let all: Vec<&Instance> = answer.reservations().iter().flat_map(|reservation| reservation.instances()).collect();
+    let mut found = Found { vpc: String::new(), targets: vec![], zones: vec![], groups: vec![] };
+    for (index, id) in ids.iter().enumerate() {
+        let wrong = |problem: String| Err(Error::input(format!("$.instances[{index}]"), problem));
+        let Some(instance) = all.iter().find(|instance| instance.instance_id() == Some(id)) else {
+            return wrong(format!("{id} does not exist in this account and region"));
+        };
+        let state = state(instance);
+        if state != InstanceStateName::Running {
+            return wrong(format!("{id} is {state}; start it, then provision"));
+        }
+        let vpc = instance.vpc_id().unwrap_or_default();
+        if index == 0 {
+            found.vpc = vpc.into();
+        } else if vpc != found.vpc {
+            return wrong(format!(
+                "{id} lies in {vpc}, {} in {}; the targets of one load balancer lie in one VPC",
+                ids[0], found.vpc
+            ));
+        }
+        let zone = instance.placement().and_then(|placement| placement.availability_zone());
+        found.zones.push(zone.unwrap_or_default().into());
+        found
+            .groups
+            .push(instance.security_groups().iter().filter_map(|group| group.group_id()).map(Into::into).collect());
+        found.targets.push(Target { id: id.clone(), addresses: addresses(instance) });
+    }
+    Ok(found)
+}
+
+fn state(instance: &Instance) -> InstanceStateName {
+    instance.state().and_then(|state| state.name()).cloned().unwrap_or_else(|| "unknown".into())
+}
+
+fn addresses(instance: &Instance) -> Vec<String> {
+    let v6 = instance.network_interfaces().iter().flat_map(|interface| interface.ipv6_addresses());
+    [instance.public_ip_address(), instance.public_dns_name()]
+        .into_iter()
+        .flatten()
+        .chain(v6.filter_map(|address| address.ipv6_address()))
+        .filter(|address| !address.is_empty())
+        .map(Into::into)
+        .collect()
+}
+
+/// The user's word on an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    Stop,
+    Terminate,
+}
+
+/// An instance as teardown sees it.
+#[derive(Debug)]
+pub struct AtTeardown {
+    pub id: String,
+    pub consent: Option<Consent>,
+    /// Charged for computing: `pending`, `running` or still `stopping`.
+    pub state: InstanceStateName,
+}
+
+/// The instances of these ids that still exist. Ids that AWS has forgotten are left out.
+pub async fn find(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<AtTeardown>> {
+    if ids.is_empty() {
+        return Ok(vec![]);
+    }
+    // A filter, not InstanceIds: one forgotten id would fail the whole call.
+    let wanted = Filter::builder().name("instance-id").set_values(Some(ids.iter().cloned().collect())).build();
+    let mut pages = client.describe_instances().filters(wanted).into_paginator().send();
+    let mut found = vec![];
+    while let Some(page) = pages.next().await {
+        for instance in
+            page.call("ec2:DescribeInstances")?.reservations().iter().flat_map(|reservation| reservation.instances())
+        {
+            let consent = match Tags::from(instance.tags()).get(ON_TEARDOWN) {
+                Some("stop") => Some(Consent::Stop),
+                Some("terminate") => Some(Consent::Terminate),
+                _ => None,
+            };
+            found.push(AtTeardown {
+                id: instance.instance_id().unwrap_or_default().into(),
+                consent,
+                state: state(instance),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Ends the charges of an instance as its user consented. Again is safe.
+pub async fn remove(client: &ec2::Client, id: &str, consent: Consent) -> Result<()> {
+    let gone = ["InvalidInstanceID.NotFound"];
+    match consent {
+        Consent::Stop => {
+            client.stop_instances().instance_ids(id).send().await.call("ec2:StopInstances").unless(&gone).map(drop)
+        }
+        Consent::Terminate => client
+            .terminate_instances()
+            .instance_ids(id)
+            .send()
+            .await
+            .call("ec2:TerminateInstances")
+            .unless(&gone)
+            .map(drop),
+    }
+}

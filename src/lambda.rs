@@ -1,0 +1,36 @@
+//! What every binary's `main` is: logs, the Lambda runtime, and errors by name.
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Serves `step` on the Lambda Runtime API until Lambda ends the process.
+pub async fn run<Event, Answer, Step>(step: Step) -> std::result::Result<(), lambda_runtime::Error>
+where
+    Event: DeserializeOwned,
+    Answer: Serialize,
+    Step: AsyncFn(Event) -> Result<Answer>,
+{
+    tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_current_span(false).init();
+    let step = &step;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let result = match serde_json::from_value(event.payload) {
+            // Boxed: the SDK's futures nest deeper than the compiler's limit.
+            Ok(event) => Box::pin(step(event)).await,
+            Err(problem) => Err(Error::input("$", format!("not an event of this function: {problem}"))),
+        };
+        match &result {
+            Ok(_) => tracing::info!("done"),
+            Err(error) => tracing::warn!(error = error.name(), "{error}"),
+        }
+        result.map_err(Diagnostic::from)
+    }))
+    .await
+}
+
+/// The CloudFormation stack that the function belongs to: whose the things it makes are.
+pub fn stack() -> String {
+    std::env::var("ALBATROSS_STACK").expect("template.yaml sets ALBATROSS_STACK for every function")
+}

@@ -1,0 +1,28 @@
+//! HTTPS in front of an EC2 instance, and gone again: the nouns.
+//!
+//! One file per AWS resource with how it is found, made and removed side by side. The binaries in
+//! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`network::choose`],
+//! [`dns::plan`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
+
+pub mod address;
+pub mod aws;
+pub mod certificate;
+pub mod dns;
+pub mod environment;
+pub mod error;
+pub mod execution;
+pub mod instance;
+pub mod inventory;
+pub mod lambda;
+pub mod listener;
+pub mod load_balancer;
+pub mod network;
+pub mod probe;
+pub mod security_group;
+pub mod step;
+pub mod tags;
+pub mod target_group;
+pub mod teardown;
+
+pub use environment::Environment;
+pub use error::{Error, Result};

@@ -1,0 +1,374 @@
+//! The load balancer's own security group, and the rule in the instances' groups that admits it.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2 as ec2;
+use ec2::types::{
+    Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, SecurityGroupRule, Tag, TagSpecification,
+    UserIdGroupPair,
+};
+use ipnet::IpNet;
+
+use crate::environment::Environment;
+use crate::error::{Call, Codes, Error, Result};
+use crate::step::{Outcome, Step};
+use crate::tags::{self, OPEN, Tags};
+
+/// The load balancer's ports, open to the allowed ranges.
+const FRONT_PORTS: [i32; 2] = [80, 443];
+
+/// A group's description cannot be changed later and shows in the console.
+const DESCRIPTION: &str = "Albatross: HTTP and HTTPS to the load balancer";
+
+fn filter(name: impl Into<String>, value: impl Into<String>) -> Filter {
+    Filter::builder().name(name).values(value).build()
+}
+
+async fn describe(client: &ec2::Client, filters: Vec<Filter>) -> Result<Vec<SecurityGroup>> {
+    let mut groups = vec![];
+    let mut pages = client.describe_security_groups().set_filters(Some(filters)).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        groups.extend(page.call("ec2:DescribeSecurityGroups")?.security_groups.unwrap_or_default());
+    }
+    Ok(groups)
+}
+
+async fn rules(client: &ec2::Client, filters: Vec<Filter>) -> Result<Vec<SecurityGroupRule>> {
+    let mut rules = vec![];
+    let mut pages = client.describe_security_group_rules().set_filters(Some(filters)).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        rules.extend(page.call("ec2:DescribeSecurityGroupRules")?.security_group_rules.unwrap_or_default());
+    }
+    Ok(rules)
+}
+
+/// The id of the group of the environment's name in its VPC.
+///
+/// # Errors
+/// [`Error::NotOurs`].
+pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Option<String>> {
+    let name = environment.security_group_name();
+    // EC2's filters distinguish case and its names do not: a group `WEB-elb` is found by its Duplicate error alone.
+    let found = describe(client, vec![filter("vpc-id", &environment.vpc), filter("group-name", &name)]).await?;
+    let Some(group) = found.into_iter().next() else { return Ok(None) };
+    let id = group.group_id.unwrap_or_default();
+    Tags::from(group.tags.unwrap_or_default().as_slice()).check(environment, "security group", &id)?;
+    Ok(Some(id))
+}
+
+/// The load balancer's group, `found` or made, with just the rules that the environment wants.
+pub async fn ensure(client: &ec2::Client, environment: &Environment, found: Option<String>) -> Result<(String, Step)> {
+    let (id, mut outcome) = match found {
+        Some(id) => (id, Outcome::Found),
+        None => (create(client, environment).await?, Outcome::Created),
+    };
+    let standing =
+        if outcome == Outcome::Created { vec![] } else { rules(client, vec![filter("group-id", &id)]).await? };
+    if settle(client, environment, &id, &standing).await? && outcome == Outcome::Found {
+        outcome = Outcome::Changed;
+    }
+    let step = Step::new("security group", &id, outcome);
+    Ok((id, step))
+}
+
+async fn create(client: &ec2::Client, environment: &Environment) -> Result<String> {
+    let name = environment.security_group_name();
+    let answer = client
+        .create_security_group()
+        .group_name(&name)
+        .description(DESCRIPTION)
+        .vpc_id(&environment.vpc)
+        .tag_specifications(tagged(environment, ResourceType::SecurityGroup))
+        .send()
+        .await
+        .call("ec2:CreateSecurityGroup")
+        .unless(&["InvalidGroup.Duplicate"])?;
+    match answer {
+        Some(created) => Ok(created.group_id.unwrap_or_default()),
+        // Made beside us a moment ago, or by somebody in another case.
+        None => find(client, environment).await?.ok_or_else(|| Error::NotOurs {
+            resource: "security group",
+            id: name,
+            why: format!("{} has a group of that name in another case", environment.vpc),
+        }),
+    }
+}
+
+/// Adds the rules that are missing and takes away what is too much; answers whether anything changed.
+async fn settle(
+    client: &ec2::Client,
+    environment: &Environment,
+    id: &str,
+    standing: &[SecurityGroupRule],
+) -> Result<bool> {
+    let wanted: BTreeSet<(i32, IpNet)> = FRONT_PORTS
+        .iter()
+        .flat_map(|port| environment.allowed_cidrs.iter().map(move |range| (*port, *range)))
+        .collect();
+    let (mut found, mut excess) = (BTreeSet::new(), vec![]);
+    for rule in standing.iter().filter(|rule| rule.is_egress() != Some(true)) {
+        match front(rule).filter(|front| wanted.contains(front)) {
+            Some(front) => drop(found.insert(front)),
+            None => excess.extend(rule.security_group_rule_id.clone()),
+        }
+    }
+    let missing: Vec<IpPermission> = wanted.difference(&found).map(|(port, range)| permission(*port, *range)).collect();
+    let changes = !missing.is_empty() || !excess.is_empty();
+    if !missing.is_empty() {
+        client
+            .authorize_security_group_ingress()
+            .group_id(id)
+            .set_ip_permissions(Some(missing))
+            .send()
+            .await
+            .call("ec2:AuthorizeSecurityGroupIngress")
+            // A Duplicate means that somebody beside us added rules since we looked: look again.
+            .appears_late(&["InvalidGroup.NotFound", "InvalidPermission.Duplicate"])?;
+    }
+    if !excess.is_empty() {
+        revoke(client, id, excess).await?;
+    }
+    Ok(changes)
+}
+
+/// The port and range of a rule that is like ours.
+fn front(rule: &SecurityGroupRule) -> Option<(i32, IpNet)> {
+    let range = rule.cidr_ipv4().or(rule.cidr_ipv6())?.parse().ok()?;
+    let one_port = rule.ip_protocol() == Some("tcp") && rule.from_port() == rule.to_port();
+    one_port.then_some((rule.from_port()?, range))
+}
+
+fn permission(port: i32, range: IpNet) -> IpPermission {
+    let permission = IpPermission::builder().ip_protocol("tcp").from_port(port).to_port(port);
+    match range {
+        IpNet::V4(range) => permission.ip_ranges(IpRange::builder().cidr_ip(range.to_string()).build()),
+        IpNet::V6(range) => permission.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(range.to_string()).build()),
+    }
+    .build()
+}
+
+fn tagged(environment: &Environment, resource: ResourceType) -> TagSpecification {
+    let tags = tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build());
+    TagSpecification::builder().resource_type(resource).set_tags(Some(tags.to_vec())).build()
+}
+
+async fn revoke(client: &ec2::Client, group: &str, rule_ids: Vec<String>) -> Result<()> {
+    client
+        .revoke_security_group_ingress()
+        .group_id(group)
+        .set_security_group_rule_ids(Some(rule_ids))
+        .send()
+        .await
+        .call("ec2:RevokeSecurityGroupIngress")
+        .unless(&["InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound", "InvalidGroup.NotFound"])
+        .map(drop)
+}
+
+// --- The instances' own groups -----------------------------------------------------------------------------------
+
+/// Which of the instances' own groups are to admit the load balancer: for each instance the first that may be opened.
+///
+/// # Errors
+/// [`Error::InvalidInput`] names the missing rule where none may be opened and none admits the load balancer's subnets.
+pub async fn groups_to_open(
+    client: &ec2::Client,
+    groups: &[Vec<String>],
+    open: Option<bool>,
+    port: u16,
+    subnets: &[IpNet],
+) -> Result<Vec<String>> {
+    let ids: BTreeSet<&String> = groups.iter().flatten().collect();
+    let by_id = Filter::builder().name("group-id").set_values(Some(ids.into_iter().cloned().collect())).build();
+    let described = describe(client, vec![by_id]).await?;
+    let mut to_open = BTreeSet::new();
+    for (index, of_instance) in groups.iter().enumerate() {
+        let of_instance: Vec<&SecurityGroup> =
+            of_instance.iter().filter_map(|id| described.iter().find(|group| group.group_id() == Some(id))).collect();
+        if let Some(group) = of_instance.iter().find(|group| may_open(group, open)) {
+            to_open.insert(group.group_id().unwrap_or_default().to_owned());
+        } else if !of_instance.iter().any(|group| admits(group, port, subnets)) {
+            let names: Vec<&str> = of_instance.iter().filter_map(|group| group.group_id()).collect();
+            let ranges: Vec<String> = subnets.iter().map(ToString::to_string).collect();
+            return Err(Error::input(
+                "$.openInstanceGroup",
+                format!(
+                    "the security groups of $.instances[{index}] ({}) do not admit the load balancer. Add a rule for TCP port {port} from {}, or tag a group {OPEN} = true, or give \"openInstanceGroup\": true",
+                    names.join(", "),
+                    ranges.join(", "),
+                ),
+            ));
+        }
+    }
+    Ok(to_open.into_iter().collect())
+}
+
+fn may_open(group: &SecurityGroup, open: Option<bool>) -> bool {
+    open.unwrap_or_else(|| group.group_name() != Some("default") || Tags::from(group.tags()).get(OPEN) == Some("true"))
+}
+
+/// A rule of the group admits TCP on the port from all of the ranges.
+fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
+    let port = i32::from(port);
+    let admitted: Vec<IpNet> = group
+        .ip_permissions()
+        .iter()
+        .filter(|rule| match rule.ip_protocol() {
+            Some("-1") => true,
+            Some("tcp") => rule.from_port() <= Some(port) && Some(port) <= rule.to_port(),
+            _ => false,
+        })
+        .flat_map(|rule| {
+            let v4 = rule.ip_ranges().iter().filter_map(|range| range.cidr_ip());
+            v4.chain(rule.ipv6_ranges().iter().filter_map(|range| range.cidr_ipv6()))
+        })
+        .filter_map(|range| range.parse().ok())
+        .collect();
+    ranges
+        .iter()
+        .filter(|range| matches!(range, IpNet::V4(_)))
+        .all(|range| admitted.iter().any(|wide| wide.contains(range)))
+}
+
+/// The rules in the instances' groups that admit the load balancer, tagged ours: `front` is the load balancer's group.
+pub async fn open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
+    if environment.groups_to_open.is_empty() {
+        return Ok(vec![]);
+    }
+    let of_groups = Filter::builder().name("group-id").set_values(Some(environment.groups_to_open.clone())).build();
+    let standing = rules(client, vec![of_groups]).await?;
+    let port = i32::from(environment.port);
+    let mut steps = vec![];
+    for group in &environment.groups_to_open {
+        let stands = standing.iter().any(|rule| {
+            rule.group_id() == Some(group)
+                && rule.is_egress() != Some(true)
+                && rule.referenced_group_info().and_then(|other| other.group_id()) == Some(front)
+                && rule.ip_protocol() == Some("tcp")
+                && rule.from_port() <= Some(port)
+                && Some(port) <= rule.to_port()
+        });
+        let outcome = if stands { Outcome::Found } else { admit(client, environment, group, front).await? };
+        steps.push(Step::new("rule that admits the load balancer", group, outcome));
+    }
+    Ok(steps)
+}
+
+async fn admit(client: &ec2::Client, environment: &Environment, group: &str, front: &str) -> Result<Outcome> {
+    let port = i32::from(environment.port);
+    let from = UserIdGroupPair::builder().group_id(front).description("Albatross load balancer").build();
+    let answer = client
+        .authorize_security_group_ingress()
+        .group_id(group)
+        .ip_permissions(
+            IpPermission::builder().ip_protocol("tcp").from_port(port).to_port(port).user_id_group_pairs(from).build(),
+        )
+        .tag_specifications(tagged(environment, ResourceType::SecurityGroupRule))
+        .send()
+        .await
+        .call("ec2:AuthorizeSecurityGroupIngress")
+        .unless(&["InvalidPermission.Duplicate"])
+        // Of the load balancer's group, made a moment ago.
+        .appears_late(&["InvalidGroup.NotFound"])?;
+    Ok(if answer.is_some() { Outcome::Created } else { Outcome::Found })
+}
+
+// --- Teardown ----------------------------------------------------------------------------------------------------
+
+/// A group that carries an environment's tags.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    pub id: String,
+    pub tags: Tags,
+}
+
+/// The groups of a stack, or of one of its environments. A group is made first and deleted last, so where one stands
+/// an environment stands, whole or in part.
+pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) -> Result<Vec<Ours>> {
+    let mut filters = vec![filter(format!("tag:{}", tags::STACK), stack)];
+    filters.extend(environment.map(|name| filter(format!("tag:{}", tags::ENVIRONMENT), name)));
+    let groups = describe(client, filters).await?;
+    Ok(groups
+        .into_iter()
+        .map(|group| Ours { tags: Tags::from(group.tags()), id: group.group_id.unwrap_or_default() })
+        .collect())
+}
+
+/// A rule of ours in somebody's group.
+#[derive(Debug, Clone)]
+pub struct OpenRule {
+    pub id: String,
+    pub group: String,
+}
+
+/// The rules that [`open`] made, wherever they stand.
+pub async fn open_rules(client: &ec2::Client, stack: &str, environment: &str) -> Result<Vec<OpenRule>> {
+    let tagged = [(tags::STACK, stack), (tags::ENVIRONMENT, environment)];
+    let found = rules(client, tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec()).await?;
+    Ok(found
+        .into_iter()
+        .map(|rule| OpenRule {
+            id: rule.security_group_rule_id.unwrap_or_default(),
+            group: rule.group_id.unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// Takes back a rule of ours. Again is safe.
+pub async fn close(client: &ec2::Client, rule: &OpenRule) -> Result<()> {
+    revoke(client, &rule.group, vec![rule.id.clone()]).await
+}
+
+/// Deletes a group of ours.
+///
+/// # Errors
+/// [`Error::StillDeleting`] while interfaces of a deleted load balancer linger, [`Error::TeardownIncomplete`] where
+/// something that is not ours holds the group.
+pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
+    let deleted = client
+        .delete_security_group()
+        .group_id(id)
+        .send()
+        .await
+        .call("ec2:DeleteSecurityGroup")
+        .unless(&["InvalidGroup.NotFound"]);
+    match deleted {
+        Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => Err(holders(client, id).await?),
+        other => other.map(drop),
+    }
+}
+
+/// What holds a group that AWS will not delete.
+async fn holders(client: &ec2::Client, id: &str) -> Result<Error> {
+    let (interfaces, referring) = tokio::join!(
+        client.describe_network_interfaces().filters(filter("group-id", id)).send(),
+        describe(client, vec![filter("ip-permission.group-id", id)]),
+    );
+    let interfaces = interfaces.call("ec2:DescribeNetworkInterfaces")?;
+    let (lingering, foreign): (Vec<_>, Vec<_>) = interfaces
+        .network_interfaces()
+        .iter()
+        .partition(|interface| interface.description().is_some_and(|text| text.starts_with("ELB app/")));
+    let mut held: Vec<String> = foreign
+        .iter()
+        .filter_map(|interface| interface.network_interface_id())
+        .map(|id| format!("network interface {id}"))
+        .collect();
+    held.extend(
+        referring?
+            .iter()
+            .filter_map(|group| group.group_id())
+            .filter(|other| *other != id)
+            .map(|other| format!("a rule in {other}")),
+    );
+    if held.is_empty() {
+        Ok(Error::StillDeleting(format!(
+            "security group {id}: {} interface(s) of the deleted load balancer linger",
+            lingering.len()
+        )))
+    } else {
+        Ok(Error::TeardownIncomplete(format!(
+            "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
+            held.join(" and ")
+        )))
+    }
+}

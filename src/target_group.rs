@@ -1,0 +1,295 @@
+//! The target group: where the load balancer sends requests, and how it checks the instances' health.
+
+use std::collections::HashSet;
+
+use aws_sdk_elasticloadbalancingv2 as elb;
+use elb::types::{
+    Matcher, ProtocolEnum, Tag, TargetDescription, TargetGroup, TargetHealthDescription, TargetHealthStateEnum,
+    TargetTypeEnum,
+};
+
+use crate::environment::Environment;
+use crate::error::{Call, Codes, Error, Result};
+use crate::load_balancer;
+use crate::step::{Outcome, Step};
+use crate::tags::{self, Tags};
+
+async fn describe(client: &elb::Client, name: &str) -> Result<Option<TargetGroup>> {
+    let answer = client
+        .describe_target_groups()
+        .names(name)
+        .send()
+        .await
+        .call("elasticloadbalancing:DescribeTargetGroups")
+        .unless(&["TargetGroupNotFound"])?;
+    Ok(answer.and_then(|answer| answer.target_groups.unwrap_or_default().into_iter().next()))
+}
+
+/// The target group with the environment's health check, `found` or made; the targets are [`register`]'s.
+pub async fn ensure(
+    client: &elb::Client,
+    environment: &Environment,
+    found: Option<TargetGroup>,
+) -> Result<(String, Step)> {
+    let (group, outcome) = match found {
+        Some(group) => {
+            let changed = settle(client, environment, &group).await?;
+            (group, if changed { Outcome::Changed } else { Outcome::Found })
+        }
+        None => (create(client, environment).await?, Outcome::Created),
+    };
+    let arn = group.target_group_arn.unwrap_or_default();
+    let step = Step::new("target group", &arn, outcome);
+    Ok((arn, step))
+}
+
+/// The target group of the environment's name.
+///
+/// # Errors
+/// [`Error::NotOurs`]; [`Error::InvalidInput`] where it stands in another VPC.
+pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Option<TargetGroup>> {
+    let Some(group) = describe(client, &environment.target_group_name()).await? else { return Ok(None) };
+    let arn = group.target_group_arn().unwrap_or_default();
+    load_balancer::tags(client, arn).await?.check(environment, "target group", arn)?;
+    if group.vpc_id() != Some(&environment.vpc) {
+        let problem = format!(
+            "they lie in {}, the environment stands in {}; tear it down first",
+            environment.vpc,
+            group.vpc_id().unwrap_or_default()
+        );
+        return Err(Error::input("$.instances", problem));
+    }
+    Ok(Some(group))
+}
+
+async fn create(client: &elb::Client, environment: &Environment) -> Result<TargetGroup> {
+    let check = &environment.health_check;
+    let tags = tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build());
+    let answer = client
+        .create_target_group()
+        .name(environment.target_group_name())
+        .target_type(TargetTypeEnum::Instance)
+        .protocol(ProtocolEnum::Http)
+        .protocol_version("HTTP1")
+        .port(environment.port.into())
+        .vpc_id(&environment.vpc)
+        .health_check_enabled(true)
+        .health_check_protocol(ProtocolEnum::Http)
+        .health_check_port("traffic-port")
+        .health_check_path(&check.path)
+        .health_check_interval_seconds(check.interval_seconds)
+        .health_check_timeout_seconds(check.timeout_seconds)
+        .healthy_threshold_count(check.healthy_threshold)
+        .unhealthy_threshold_count(check.unhealthy_threshold)
+        .matcher(Matcher::builder().http_code(&check.matcher).build())
+        .set_tags(Some(tags.to_vec()))
+        .send()
+        .await
+        .call("elasticloadbalancing:CreateTargetGroup")
+        .unless(&["DuplicateTargetGroupName"])?;
+    let group = match answer {
+        Some(created) => created.target_groups.unwrap_or_default().into_iter().next(),
+        // Made beside us since we looked.
+        None => find(client, environment).await?,
+    };
+    group.ok_or_else(|| {
+        Error::not_shown_yet("elasticloadbalancing:DescribeTargetGroups", environment.target_group_name())
+    })
+}
+
+/// Brings the health check to the environment's wish; answers whether it changed.
+async fn settle(client: &elb::Client, environment: &Environment, group: &TargetGroup) -> Result<bool> {
+    let check = &environment.health_check;
+    let as_wanted = group.health_check_path() == Some(&check.path)
+        && group.health_check_interval_seconds() == Some(check.interval_seconds)
+        && group.health_check_timeout_seconds() == Some(check.timeout_seconds)
+        && group.healthy_threshold_count() == Some(check.healthy_threshold)
+        && group.unhealthy_threshold_count() == Some(check.unhealthy_threshold)
+        && group.matcher().and_then(|matcher| matcher.http_code()) == Some(&check.matcher);
+    if as_wanted {
+        return Ok(false);
+    }
+    client
+        .modify_target_group()
+        .target_group_arn(group.target_group_arn().unwrap_or_default())
+        .health_check_path(&check.path)
+        .health_check_interval_seconds(check.interval_seconds)
+        .health_check_timeout_seconds(check.timeout_seconds)
+        .healthy_threshold_count(check.healthy_threshold)
+        .unhealthy_threshold_count(check.unhealthy_threshold)
+        .matcher(Matcher::builder().http_code(&check.matcher).build())
+        .send()
+        .await
+        .call("elasticloadbalancing:ModifyTargetGroup")?;
+    Ok(true)
+}
+
+/// Makes the environment's instances, on its port, the only targets of a group; `new`: the group has none yet.
+pub async fn register(client: &elb::Client, environment: &Environment, arn: &str, new: bool) -> Result<Vec<Step>> {
+    let standing = if new { vec![] } else { targets(client, arn).await? };
+    let is_wanted = |target: &Target| {
+        target.port == i32::from(environment.port)
+            && environment.instances.iter().any(|instance| instance.id == target.id)
+    };
+    let draining = |target: &Target| target.state == TargetHealthStateEnum::Draining;
+    let excess: Vec<TargetDescription> =
+        standing.iter().filter(|target| !is_wanted(target) && !draining(target)).map(Target::description).collect();
+    let (found, missing): (Vec<_>, Vec<_>) = environment.instances.iter().partition(|instance| {
+        standing.iter().any(|target| target.id == instance.id && is_wanted(target) && !draining(target))
+    });
+    if !missing.is_empty() {
+        let descriptions = missing
+            .iter()
+            .map(|instance| TargetDescription::builder().id(&instance.id).port(environment.port.into()).build());
+        client
+            .register_targets()
+            .target_group_arn(arn)
+            .set_targets(Some(descriptions.collect()))
+            .send()
+            .await
+            .call("elasticloadbalancing:RegisterTargets")
+            .appears_late(&["TargetGroupNotFound"])?;
+    }
+    if !excess.is_empty() {
+        client
+            .deregister_targets()
+            .target_group_arn(arn)
+            .set_targets(Some(excess))
+            .send()
+            .await
+            .call("elasticloadbalancing:DeregisterTargets")?;
+    }
+    let step = |instance: &&crate::instance::Target, outcome| Step::new("target", &instance.id, outcome);
+    Ok(missing
+        .iter()
+        .map(|target| step(target, Outcome::Created))
+        .chain(found.iter().map(|target| step(target, Outcome::Found)))
+        .collect())
+}
+
+/// A registered target and its health.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub id: String,
+    pub port: i32,
+    pub state: TargetHealthStateEnum,
+    /// ELB's reason code and description; empty for a healthy one.
+    pub reason: String,
+}
+
+impl Target {
+    fn description(&self) -> TargetDescription {
+        TargetDescription::builder().id(&self.id).port(self.port).build()
+    }
+}
+
+impl From<&TargetHealthDescription> for Target {
+    fn from(described: &TargetHealthDescription) -> Self {
+        let health = described.target_health();
+        let reason = [
+            health.and_then(|health| health.reason()).map(|reason| reason.as_str()),
+            health.and_then(|health| health.description()),
+        ];
+        Target {
+            id: described.target().and_then(|target| target.id()).unwrap_or_default().into(),
+            port: described.target().and_then(|target| target.port()).unwrap_or_default(),
+            state: health.and_then(|health| health.state()).cloned().unwrap_or(TargetHealthStateEnum::Initial),
+            reason: reason.into_iter().flatten().collect::<Vec<_>>().join(": "),
+        }
+    }
+}
+
+/// The targets of a group, with their health; none where the group is gone.
+pub async fn targets(client: &elb::Client, arn: &str) -> Result<Vec<Target>> {
+    let answer = client
+        .describe_target_health()
+        .target_group_arn(arn)
+        .send()
+        .await
+        .call("elasticloadbalancing:DescribeTargetHealth")
+        .unless(&["TargetGroupNotFound"])?;
+    Ok(answer.iter().flat_map(|answer| answer.target_health_descriptions()).map(Target::from).collect())
+}
+
+/// Checks that every instance of the environment is healthy.
+///
+/// # Errors
+/// [`Error::TargetsNotHealthy`] with each target's state, ELB's reason and what to look at.
+pub async fn check_health(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
+    let targets = targets(client, arn).await?;
+    let mut ill = vec![];
+    for instance in &environment.instances {
+        match targets.iter().find(|target| target.id == instance.id && target.port == i32::from(environment.port)) {
+            Some(target) if target.state == TargetHealthStateEnum::Healthy => {}
+            Some(target) => ill.push(format!(
+                "{} is {} ({}): {}",
+                target.id,
+                target.state,
+                target.reason,
+                advice(target, environment)
+            )),
+            None => ill.push(format!("{} is not registered; provision again", instance.id)),
+        }
+    }
+    if ill.is_empty() { Ok(()) } else { Err(Error::TargetsNotHealthy(ill.join("; "))) }
+}
+
+/// What to look at, by ELB's reason code.
+fn advice(target: &Target, environment: &Environment) -> String {
+    let (path, port) = (&environment.health_check.path, environment.port);
+    match target.reason.split(':').next().unwrap_or_default() {
+        "Target.Timeout" => format!(
+            "is the service running and listening on 0.0.0.0:{port}, and do the instance's security group and network ACL admit the load balancer on that port?"
+        ),
+        "Target.ResponseCodeMismatch" => format!(
+            "make http://localhost:{port}{path} on the instance answer {}, or give another healthCheck.path or healthCheck.matcher",
+            environment.health_check.matcher
+        ),
+        "Target.FailedHealthChecks" => format!("does `curl -i http://localhost:{port}{path}` work on the instance?"),
+        "Target.NotInUse" => {
+            "its Availability Zone is not one of the load balancer's, or no listener uses the target group".into()
+        }
+        "Target.InvalidState" => "start the instance".into(),
+        _ => "wait, or look at the target group's Targets tab".into(),
+    }
+}
+
+/// The target group of this environment as teardown sees it.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    pub arn: String,
+    pub tags: Tags,
+    pub instances: HashSet<String>,
+}
+
+/// The target group of this name where it is ours, with its targets; somebody else's is left out.
+pub async fn ours(client: &elb::Client, stack: &str, environment: &str) -> Result<Option<Ours>> {
+    let Some(group) = describe(client, &crate::environment::target_group_name(environment)).await? else {
+        return Ok(None);
+    };
+    let arn = group.target_group_arn.unwrap_or_default();
+    let (tags, targets) = tokio::join!(load_balancer::tags(client, &arn), targets(client, &arn));
+    let (tags, targets) = (tags?, targets?);
+    let instances = targets.into_iter().map(|target| target.id).collect();
+    Ok(tags.are_of(stack, environment).then_some(Ours { arn, tags, instances }))
+}
+
+/// Deletes a target group of ours. Again is safe.
+///
+/// # Errors
+/// [`Error::StillDeleting`] while a listener of the deleted load balancer still uses it.
+pub async fn remove(client: &elb::Client, arn: &str) -> Result<()> {
+    let deleted = client
+        .delete_target_group()
+        .target_group_arn(arn)
+        .send()
+        .await
+        .call("elasticloadbalancing:DeleteTargetGroup")
+        .unless(&["TargetGroupNotFound"]);
+    match deleted {
+        Err(Error::AwsRefused(refusal)) if refusal.code == "ResourceInUse" => {
+            Err(Error::StillDeleting(format!("target group {arn}: {}", refusal.message)))
+        }
+        other => other.map(drop),
+    }
+}
