@@ -531,3 +531,209 @@ pub async fn remove_cname(client: &route53::Client, zone: &str, record: &Validat
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::{HealthCheck, OnFailure};
+    use crate::instance::Target;
+    use aws_sdk_route53::types::{HostedZoneConfig, ResourceRecordSetRegion};
+
+    const DOMAIN: &str = "api.example.com";
+    const INSTANCE: &str = "203.0.113.7";
+
+    fn environment(dns: DnsPolicy) -> Environment {
+        Environment {
+            stack: "albatross".into(),
+            name: "api-example-com".into(),
+            domain: DOMAIN.into(),
+            zone: Zone { id: "Z1".into(), name: "example.com".into() },
+            vpc: "vpc-1".into(),
+            subnets: vec![],
+            instances: vec![Target {
+                id: "i-1".into(),
+                addresses: vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()],
+            }],
+            groups_to_open: vec![],
+            port: 80,
+            health_check: HealthCheck::default(),
+            allowed_cidrs: vec![],
+            tls_policy: String::new(),
+            hsts_max_age: 300,
+            ip_address_type: IpAddressType::Ipv4,
+            certificate_arn: None,
+            dns,
+            on_failure: OnFailure::Rollback,
+            keep_until: None,
+            complete: false,
+        }
+    }
+
+    fn front(dns_name: &str) -> Front {
+        Front { arn: "arn".into(), dns_name: dns_name.into(), canonical_hosted_zone_id: "ZELB".into() }
+    }
+
+    fn a(value: &str) -> ResourceRecordSet {
+        plain("api.example.com.", RrType::A, 300, value)
+    }
+
+    fn our_alias() -> ResourceRecordSet {
+        alias("api.example.com.", RrType::A, "our-elb.amazonaws.com.", "ZELB", false)
+    }
+
+    fn owned(previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
+        ownership("albatross", "our-elb.amazonaws.com", previous)
+    }
+
+    fn ownership(stack: &str, target: &str, previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
+        let ownership =
+            Ownership { stack: stack.into(), environment: "api-example-com".into(), target: target.into(), previous };
+        ownership.record(DOMAIN)
+    }
+
+    /// `delete A`, `create TXT` and the like; or `conflict`.
+    fn plan(dns: DnsPolicy, records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>) -> String {
+        let standing = Standing { records: records.to_vec(), ownership };
+        match point(&environment(dns), &front("our-elb.amazonaws.com"), &standing) {
+            Ok(edits) => summary(&edits),
+            Err(Error::DnsRecordConflict { .. }) => "conflict".into(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn summary(edits: &[Edit]) -> String {
+        let words = edits.iter().map(|edit| match edit {
+            Edit::Delete(record) => format!("delete {}", record.r#type()),
+            Edit::Create(record) => format!("create {}", record.r#type()),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn the_truth_table() {
+        const CREATE: &str = "create A, create TXT";
+        const REPLACE: &str = "delete A, create A, create TXT";
+        const REPLACE_BOTH: &str = "delete A, create A, delete TXT, create TXT";
+        let earlier = || alias(DOMAIN, RrType::A, "gone-elb.amazonaws.com", "ZELB", false);
+        let earlier_owner = || ownership("albatross", "gone-elb.amazonaws.com", vec![]);
+        let foreign_alias = || alias(DOMAIN, RrType::A, "d1.cloudfront.net", "Z2F", false);
+        let with_policy = |set: fn(&mut ResourceRecordSet)| {
+            let mut record = a(INSTANCE);
+            record.set_identifier = Some("one".into());
+            set(&mut record);
+            record
+        };
+        let weighted = || with_policy(|record| record.weight = Some(1));
+        let regional = || with_policy(|record| record.region = Some(ResourceRecordSetRegion::EuWest1));
+        let unrelated = || plain(DOMAIN, RrType::Mx, 300, "10 mail.example.com");
+        let cname = || plain(DOMAIN, RrType::Cname, 300, "EC2-1.amazonaws.com.");
+        let rows: Vec<(Vec<ResourceRecordSet>, Option<ResourceRecordSet>, [&str; 3])> = vec![
+            (vec![], None, [CREATE; 3]),
+            (vec![unrelated()], None, [CREATE; 3]),
+            (vec![a(INSTANCE)], None, [REPLACE, "conflict", REPLACE]),
+            (
+                vec![cname()],
+                None,
+                ["delete CNAME, create A, create TXT", "conflict", "delete CNAME, create A, create TXT"],
+            ),
+            (vec![a("198.51.100.1")], None, ["conflict", "conflict", REPLACE]),
+            (vec![foreign_alias()], None, ["conflict", "conflict", REPLACE]),
+            (vec![our_alias()], Some(owned(vec![])), [""; 3]),
+            (vec![our_alias(), unrelated()], Some(owned(vec![a(INSTANCE)])), [""; 3]),
+            (vec![earlier()], Some(earlier_owner()), [REPLACE_BOTH; 3]),
+            (vec![], Some(owned(vec![])), ["create A"; 3]),
+            (vec![a("198.51.100.1")], Some(owned(vec![])), ["conflict", "conflict", REPLACE_BOTH]),
+            (vec![a(INSTANCE)], Some(owned(vec![])), [REPLACE_BOTH, "conflict", REPLACE_BOTH]),
+            (vec![], Some(ownership("other", "x", vec![])), ["conflict"; 3]),
+            (
+                vec![our_alias()],
+                Some(plain("_albatross.api.example.com", RrType::Txt, 60, "\"mine\"")),
+                ["conflict"; 3],
+            ),
+            (vec![weighted()], None, ["conflict"; 3]),
+            (vec![regional()], None, ["conflict"; 3]),
+        ];
+        for (records, ownership, wanted) in rows {
+            for (dns, wanted) in
+                [DnsPolicy::Takeover, DnsPolicy::CreateOnly, DnsPolicy::Overwrite].into_iter().zip(wanted)
+            {
+                assert_eq!(plan(dns, &records, ownership.clone()), wanted, "{dns:?} {records:?} {ownership:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_replaced_comes_back_as_it_was() {
+        let mut two = a("203.0.113.7");
+        two.resource_records.get_or_insert_default().push(resource_record("203.0.113.8"));
+        let v6 = alias("api.example.com.", RrType::Aaaa, "dualstack.other.amazonaws.com.", "Z35", true);
+        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None };
+        let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
+        let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
+        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()) };
+        let restoration = restore("albatross", "api-example-com", DOMAIN, &after).unwrap();
+        assert_eq!(summary(&restoration.edits), "delete A, create A, create AAAA, delete TXT");
+        let named = |record: &ResourceRecordSet| {
+            let mut record = record.clone();
+            record.name = DOMAIN.into();
+            record
+        };
+        assert!(restoration.edits.contains(&Edit::Create(named(&two))));
+        assert!(restoration.edits.contains(&Edit::Create(named(&v6))));
+    }
+
+    #[test]
+    fn a_long_ownership_value_is_split_and_read_back() {
+        let long = format!("{}.example.net", "a".repeat(60)).repeat(4);
+        let previous = vec![plain(DOMAIN, RrType::Cname, 60, &long)];
+        let record = owned(previous.clone());
+        assert!(
+            record.resource_records().iter().all(|value| value.value().split("\" \"").all(|part| part.len() <= 257))
+        );
+        assert_eq!(Ownership::parse(&record, DOMAIN).unwrap().previous, previous);
+    }
+
+    #[test]
+    fn restore_leaves_what_was_changed_by_hand() {
+        let by_hand = Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])) };
+        assert_eq!(summary(&restore("albatross", "api-example-com", DOMAIN, &by_hand).unwrap().edits), "delete TXT");
+        let others = Standing { records: vec![our_alias()], ownership: Some(ownership("other", "x", vec![])) };
+        assert_eq!(restore("albatross", "api-example-com", DOMAIN, &others), None);
+    }
+
+    #[test]
+    fn the_closest_public_zone_is_chosen() {
+        let zone = |id: &str, name: &str, private: bool| {
+            let config = HostedZoneConfig::builder().private_zone(private).build();
+            HostedZone::builder()
+                .id(format!("/hostedzone/{id}"))
+                .name(name)
+                .caller_reference("x")
+                .config(config)
+                .build()
+                .unwrap()
+        };
+        let zones = [
+            zone("Z1", "example.com.", false),
+            zone("Z2", "api.example.com.", true),
+            zone("Z3", "notexample.com.", false),
+            zone("Z4", "twice.org.", false),
+            zone("Z5", "twice.org.", false),
+            zone("Z6", "sub.example.com.", false),
+        ];
+        let choice = |domain: &str, given: Option<&str>| match choose_zone(&zones, domain, given) {
+            Ok(zone) => zone.id,
+            Err(Error::InvalidInput { path, .. }) => path,
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(choice("api.example.com", None), "Z1");
+        assert_eq!(choice("a.sub.example.com", None), "Z6");
+        assert_eq!(choice("example.com", Some("/hostedzone/Z1")), "Z1");
+        assert_eq!(choice("a.sub.example.com", Some("Z1")), "$.hostedZoneId");
+        assert_eq!(choice("api.example.com", Some("Z2")), "$.hostedZoneId");
+        assert_eq!(choice("api.example.com", Some("Z9")), "$.hostedZoneId");
+        assert_eq!(choice("twice.org", None), "$.hostedZoneId");
+        assert_eq!(choice("twice.org", Some("Z5")), "Z5");
+        assert_eq!(choice("other.net", None), "$.domain");
+    }
+}
