@@ -37,11 +37,12 @@ class LocalAws:
 
     def __init__(self, speed: float = math.inf):
         self._speed = speed
+        self._session = boto3.Session(botocore_session=botocore.session.Session(NOTHING_OF_THE_USERS))
 
     def __enter__(self) -> "LocalAws":
         clean = client_variables() | {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean)
-        moto = {name: self._moto.url for name in MOTO_VARIABLES.values()}
+        moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
             scale = str(_wait_scale(self._speed))
             self._ministack = Child("tests.aws.ministack_server", [scale], clean | moto)
@@ -59,8 +60,7 @@ class LocalAws:
 
     def client(self, service: str, region: str = REGION, app: str | None = None):
         """A boto3 client on the right server; `app` is the name it gives itself in its User-Agent."""
-        session = boto3.Session(botocore_session=botocore.session.Session(NOTHING_OF_THE_USERS))
-        return session.client(
+        return self._session.client(
             service,
             region_name=region,
             endpoint_url=self.environment[MOTO_VARIABLES.get(service, "AWS_ENDPOINT_URL")],

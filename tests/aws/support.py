@@ -1,0 +1,100 @@
+"""What the tests of the local AWS make for themselves."""
+
+from botocore.exceptions import ClientError
+
+from .local import LocalAws
+
+SETTLED = 3600  # AWS seconds after which nothing takes time any more
+ALB_ZONE = "Z35SXDOTRQ7X7K"
+ALB_NAME = "x-elb-1234567890.us-east-1.elb.amazonaws.com"
+
+
+class Network:
+    """A VPC of a test's own, with public subnets in two zones."""
+
+    def __init__(self, aws: LocalAws):
+        self.ec2 = aws.client("ec2")
+        self.vpc: str = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        self.gateway: str = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        self.ec2.attach_internet_gateway(InternetGatewayId=self.gateway, VpcId=self.vpc)
+        self.subnets: list[str] = []
+        for zone in "ab":
+            self.subnet(zone)
+
+    def subnet(self, zone: str, public: bool = True) -> str:
+        """One more subnet; a public one has a route to the internet gateway."""
+        cidr = f"10.0.{len(self.subnets)}.0/24"
+        made = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=f"us-east-1{zone}")
+        subnet = made["Subnet"]["SubnetId"]
+        self.subnets.append(subnet)
+        if public:
+            table = self.ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"]
+            self.ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+            self.ec2.create_route(
+                RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=self.gateway
+            )
+        return subnet
+
+    def group(self, name: str) -> str:
+        """A security group."""
+        made = self.ec2.create_security_group(GroupName=name, Description="of a test", VpcId=self.vpc)
+        return made["GroupId"]
+
+    def instance(self, group: str, subnet: str | None = None, **tags: str) -> str:
+        """A running instance."""
+        [made] = self.ec2.run_instances(
+            ImageId="ami-12c6146b",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=subnet or self.subnets[0],
+            SecurityGroupIds=[group],
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
+            ]
+            if tags
+            else [],
+        )["Instances"]
+        return made["InstanceId"]
+
+
+class Zone:
+    """A hosted zone of a test's own."""
+
+    def __init__(self, aws: LocalAws, domain: str):
+        self.client, self.domain = aws.client("route53"), domain
+        made = self.client.create_hosted_zone(Name=domain, CallerReference=domain)
+        self.id = made["HostedZone"]["Id"].removeprefix("/hostedzone/")
+
+    def change(self, *changes: tuple[str, dict]) -> dict:
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}
+        answer = self.client.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)
+        return answer["ChangeInfo"]
+
+    def records(self) -> dict[tuple[str, str], dict]:
+        found = self.client.list_resource_record_sets(HostedZoneId=self.id)["ResourceRecordSets"]
+        return {(r["Name"], r["Type"]): r for r in found if r["Type"] not in ("NS", "SOA")}
+
+
+def record(name: str, kind: str, *values: str, ttl: int = 300) -> dict:
+    return {"Name": name, "Type": kind, "TTL": ttl, "ResourceRecords": [{"Value": value} for value in values]}
+
+
+def alias(name: str, zone_id: str = ALB_ZONE, target: str = ALB_NAME, kind: str = "A") -> dict:
+    target = {"HostedZoneId": zone_id, "DNSName": target, "EvaluateTargetHealth": False}
+    return {"Name": name, "Type": kind, "AliasTarget": target}
+
+
+class refused:
+    """`with refused("Code"):` the call in the block fails with this error code, and with these words in it."""
+
+    def __init__(self, code: str, words: str = ""):
+        self.code, self.words = code, words
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> bool:
+        assert isinstance(error, ClientError), f"expected {self.code}, got {error!r}"
+        assert error.response["Error"]["Code"] == self.code
+        assert self.words in error.response["Error"]["Message"]
+        return True
