@@ -242,3 +242,19 @@ def _comparable(value: object) -> str:
         return value
 
     return "" if value is None else json.dumps(ordered(value), sort_keys=True, default=str)
+
+
+def without_certificate(taken: Snapshot, domain: str) -> Snapshot:
+    """The snapshot but for the domain's certificate and its validation record, which a teardown keeps by default."""
+
+    def belongs(kind: str, item: dict) -> bool:
+        if kind == "certificate":
+            return item["DomainName"] == domain
+        return (
+            kind == "record" and item["Type"] == "CNAME" and item["Name"].rstrip(".").endswith(f".{domain}")
+        )
+
+    return {
+        kind: {identity: item for identity, item in items.items() if not belongs(kind, item)}
+        for kind, items in taken.items()
+    }
