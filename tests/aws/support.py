@@ -57,6 +57,57 @@ class Network:
         return made["InstanceId"]
 
 
+class Balancer:
+    """A load balancer of a test's own with its security group, and an empty target group."""
+
+    def __init__(self, aws: LocalAws, network: Network, name: str, **options):
+        self.client = aws.client("elbv2")
+        self.group = options.pop("group", None) or network.group(f"{name}-elb")
+        self.settings = {
+            "Name": f"{name}-elb",
+            "Subnets": network.subnets,
+            "SecurityGroups": [self.group],
+            **options,
+        }
+        self.arn: str = self.create()["LoadBalancerArn"]
+        self.target_settings = {
+            "Name": f"{name}-target-group",
+            "Protocol": "HTTP",
+            "Port": 80,
+            "VpcId": network.vpc,
+            "HealthCheckPath": "/health",
+        }
+        self.target_group: str = self.create_target_group()
+
+    def create(self, **changes) -> dict:
+        """CreateLoadBalancer, again or with other settings."""
+        return self.client.create_load_balancer(**self.settings | changes)["LoadBalancers"][0]
+
+    def create_target_group(self, **changes) -> str:
+        """CreateTargetGroup, again or with other settings."""
+        return self.client.create_target_group(**self.target_settings | changes)["TargetGroups"][0][
+            "TargetGroupArn"
+        ]
+
+    def describe(self) -> dict:
+        [found] = self.client.describe_load_balancers(LoadBalancerArns=[self.arn])["LoadBalancers"]
+        return found
+
+    def listener(self, port: int = 80, protocol: str = "HTTP", **options) -> str:
+        """A listener that forwards to the target group."""
+        actions = [{"Type": "forward", "TargetGroupArn": self.target_group}]
+        options = {"DefaultActions": actions} | options
+        made = self.client.create_listener(LoadBalancerArn=self.arn, Port=port, Protocol=protocol, **options)
+        return made["Listeners"][0]["ListenerArn"]
+
+    def https_listener(self, certificate: str, **options) -> str:
+        """A listener with a certificate."""
+        return self.listener(443, "HTTPS", Certificates=[{"CertificateArn": certificate}], **options)
+
+    def delete(self) -> None:
+        self.client.delete_load_balancer(LoadBalancerArn=self.arn)
+
+
 class Zone:
     """A hosted zone of a test's own."""
 
