@@ -41,22 +41,18 @@ impl From<&LoadBalancer> for Front {
 
 /// The tags of one load balancer, target group or listener; none where it is gone.
 pub async fn tags(client: &elb::Client, arn: &str) -> Result<Tags> {
-    let found = tags_of(client, &[arn.to_owned()]).await?;
-    Ok(found.into_iter().next().map(|(_, tags)| tags).unwrap_or_default())
+    let found = tags_of(client, &[arn.to_owned()]).await.unless(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
+    Ok(found.into_iter().flatten().next().map(|(_, tags)| tags).unwrap_or_default())
 }
 
 async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<Vec<(String, Tags)>> {
     let mut found = vec![];
     for arns in arns.chunks(TAGS_A_CALL) {
         let answer = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
-        let answer = answer
-            .call("elasticloadbalancing:DescribeTags")
-            .unless(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
-        found.extend(
-            answer.iter().flat_map(|answer| answer.tag_descriptions()).map(|described| {
-                (described.resource_arn().unwrap_or_default().to_owned(), Tags::from(described.tags()))
-            }),
-        );
+        let answer = answer.call("elasticloadbalancing:DescribeTags")?;
+        found.extend(answer.tag_descriptions().iter().map(|described| {
+            (described.resource_arn().unwrap_or_default().to_owned(), Tags::from(described.tags()))
+        }));
     }
     Ok(found)
 }
@@ -250,7 +246,8 @@ pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Ours>> {
         let page = page.call("elasticloadbalancing:DescribeLoadBalancers")?;
         arns.extend(page.load_balancers().iter().filter_map(|found| found.load_balancer_arn()).map(str::to_owned));
     }
-    let tagged = tags_of(client, &arns).await?;
+    // One that went since it was listed fails the call for all of its page: list again.
+    let tagged = tags_of(client, &arns).await.appears_late(&["LoadBalancerNotFound"])?;
     Ok(tagged
         .into_iter()
         .filter(|(_, tags)| tags.get(tags::STACK) == Some(stack))
