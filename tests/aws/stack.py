@@ -147,6 +147,14 @@ class Stack:
             raise InvocationFailed(payload["errorType"], payload["errorMessage"])
         return payload
 
+    def changes(self, since: int) -> list[str]:
+        """The changing calls that functions have made after the call numbered `since`, each with its caller."""
+        return [
+            f"{call['caller']} {call['operation']}"
+            for call in self.aws.calls(since)
+            if call["changes"] and call["caller"] != "other"
+        ]
+
     # --- Executions ---
 
     def start(self, machine: str, event: dict) -> str:
@@ -191,6 +199,17 @@ class Stack:
             stateMachineArn=self.machine(machine), **wanted
         )
         return [execution["executionArn"] for page in pages for execution in page["executions"]]
+
+    def reaction(self, ended: str) -> Execution:
+        """The execution that the rule on an ended provision has started, ended."""
+
+        def started() -> str | None:
+            for arn in self.executions("nightly"):
+                if ended in self._sfn.describe_execution(executionArn=arn)["input"]:
+                    return arn
+            return None
+
+        return self.wait(until(started, f"the rule's reaction to the end of {ended}"))
 
     def fire_nightly(self) -> str:
         """Do what EventBridge does when the nightly rule's time has come; answers the ARN of the execution."""
