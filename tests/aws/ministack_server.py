@@ -1,7 +1,8 @@
 """What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
 
-It is started here and not by its own command for three things: it keeps nothing in shared temporary folders, it
-refuses a function that could call the real AWS, and it records invocations (GET /_albatross/invocations).
+It is started here and not by its own command for four things: it keeps nothing in shared temporary folders, it
+refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations), and it takes
+state machines in YAML.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import sys
 import tempfile
 import time
 from urllib.parse import parse_qs, urlsplit
+
+import yaml
 
 from . import child
 from .endpoints import ENDPOINT_VARIABLES
@@ -72,6 +75,14 @@ def watch_functions() -> None:
     lambda_svc._execute_function_dispatch = dispatch
 
 
+def take_yaml_definitions() -> None:
+    """CloudFormation takes a state machine's DefinitionS3Location in JSON or YAML; MiniStack in JSON alone."""
+    from ministack.services.cloudformation import provisioners
+
+    definition = provisioners._sfn_definition
+    provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
+
+
 def with_control(app):
     """MiniStack's ASGI application with the control path before it."""
 
@@ -94,6 +105,7 @@ async def serve(listener: socket.socket) -> None:
     from ministack.core import lambda_runtime
 
     watch_functions()
+    take_yaml_definitions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 1
