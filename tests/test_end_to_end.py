@@ -511,6 +511,15 @@ def test_a_stopped_provision_is_cleaned_up(aws: LocalAws, stack: Stack, world: W
     assert unchanged(before, world)
 
 
+def test_a_certificate_that_fails_ends_it_at_once(aws: LocalAws, stack: Stack, world: World) -> None:
+    world.put_record({"Type": "CAA", "TTL": 300, "ResourceRecords": [{"Value": '0 issue "letsencrypt.org"'}]})
+    before = snapshot(aws)
+    failed = stack.run("provision", world.input)
+    assert (failed.status, failed.error) == ("FAILED", "CertificateFailed")
+    assert "CAA_ERROR" in failed.cause
+    assert unchanged(before, world)
+
+
 def test_bad_input_changes_nothing(aws: LocalAws, stack: Stack, world: World) -> None:
     before, mark = snapshot(aws), len(aws.calls())
     failed = stack.run("provision", world.input | {"helthCheck": {}})

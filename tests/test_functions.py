@@ -1,0 +1,538 @@
+"""Each deployed function by itself, on the wire: its answer, itself again, and its errors.
+
+The clock of the local AWS stands still here, so a function that waits says so, until a test lets time pass.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .aws.local import LocalAws
+from .aws.stack import InvocationFailed, Stack
+from .aws.world import World, differences, snapshot
+
+# AWS seconds after which nothing that AWS was asked for takes time any more.
+SETTLED = 1800
+
+
+@pytest.fixture(autouse=True)
+def standing_clock(aws: LocalAws, stack: Stack) -> Iterator[None]:
+    """Time passes when a test says so; for others everything is immediate again."""
+    aws.speed = 0
+    yield
+    aws.speed = float("inf")
+
+
+@pytest.fixture
+def environment(stack: Stack, world: World) -> dict:
+    """What check-input makes of the shortest input: what all other functions are given."""
+    return stack.invoke("check-input", {"input": world.input})
+
+
+@pytest.fixture
+def built(stack: Stack, environment: dict) -> dict:
+    """The event of a function after create-alb: the environment and what that made."""
+    made = stack.invoke("create-alb", {"environment": environment})
+    return {"environment": environment} | {field: made[field] for field in ("loadBalancer", "targetGroupArn")}
+
+
+@pytest.fixture
+def certified(aws: LocalAws, stack: Stack, built: dict) -> dict:
+    """The event of a function after wait-validation: with an ISSUED certificate."""
+    fails(stack, "request-cert", built, "CertificatePending")
+    aws.advance(SETTLED)
+    made = stack.invoke("request-cert", built)
+    aws.advance(SETTLED)
+    return built | {"certificateArn": made["certificateArn"]}
+
+
+def fails(stack: Stack, function: str, event: dict, name: str) -> str:
+    """Invoke a function that must fail with this name; answers its message."""
+    with pytest.raises(InvocationFailed) as failed:
+        stack.invoke(function, event)
+    assert failed.value.name == name, failed.value
+    return failed.value.message
+
+
+def outcomes(answer: dict) -> dict[str, str]:
+    """What a function did, by resource."""
+    return {step["resource"]: step["outcome"] for step in answer["steps"]}
+
+
+def again(aws: LocalAws, stack: Stack, function: str, event: dict) -> dict:
+    """The same invocation once more, which must find everything and change nothing."""
+    before, mark = snapshot(aws), len(aws.calls())
+    answer = stack.invoke(function, event)
+    assert stack.changes(mark) == []
+    assert set(outcomes(answer).values()) == {"found"}
+    assert differences(before, snapshot(aws)) == []
+    return answer
+
+
+# --- check-input -------------------------------------------------------------------------------------------------
+
+
+def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> None:
+    environment = stack.invoke("check-input", {"input": world.input})
+    [instance] = environment.pop("instances")
+    assert instance["id"] == world.instances[0]
+    assert world.public_ip in instance["addresses"]
+    assert sorted(environment.pop("subnets")) == sorted(world.subnets)
+    assert environment == {
+        "stack": "albatross",
+        "name": world.domain.replace(".", "-"),
+        "domain": world.domain,
+        "zone": {"id": world.zone, "name": world.domain.partition(".")[2]},
+        "vpc": world.vpc,
+        "groupsToOpen": [world.group],
+        "port": 80,
+        "healthCheck": {
+            "path": "/health",
+            "intervalSeconds": 10,
+            "timeoutSeconds": 5,
+            "healthyThreshold": 2,
+            "unhealthyThreshold": 2,
+            "matcher": "200",
+        },
+        "allowedCidrs": ["0.0.0.0/0"],
+        "tlsPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
+        "hstsMaxAge": 300,
+        "ipAddressType": "ipv4",
+        "certificateArn": None,
+        "dns": "takeover",
+        "onFailure": "rollback",
+        "keepUntil": None,
+        "complete": False,
+    }
+
+
+def test_check_input_chooses_the_closest_public_zone(stack: Stack, world: World) -> None:
+    closer = world.hosted_zone(world.domain)
+    network = {"VPCRegion": "us-east-1", "VPCId": world.vpc}
+    world.hosted_zone(f"x.{world.domain}", VPC=network, HostedZoneConfig={"PrivateZone": True})
+    environment = stack.invoke("check-input", {"input": world.input | {"domain": f"x.{world.domain}"}})
+    assert environment["zone"]["id"] == closer
+
+
+def with_field(**fields: object) -> Callable[[World], dict]:
+    """The shortest input and these fields."""
+    return lambda world: world.input | fields
+
+
+def with_second_instance(make: Callable[[World], str]) -> Callable[[World], dict]:
+    """The shortest input and one more instance."""
+    return lambda world: world.input | {"instances": [*world.instances, make(world)]}
+
+
+def in_another_vpc(world: World) -> str:
+    vpc = world.aws.client("ec2").create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    return world.instance(world.subnet(vpc, "10.9.0.0/24", "us-east-1a"), world.security_group("other", vpc))
+
+
+def stopped(world: World) -> str:
+    instance = world.instance(world.subnets[0], world.group)
+    world.aws.client("ec2").stop_instances(InstanceIds=[instance])
+    return instance
+
+
+def in_a_private_zone(world: World) -> str:
+    return world.instance(world.subnet(world.vpc, "10.0.9.0/24", "us-east-1c"), world.group)
+
+
+def with_a_private_subnet(world: World) -> dict:
+    private = world.subnet(world.vpc, "10.0.9.0/24", "us-east-1c")
+    return world.input | {"subnets": [*world.subnets, private]}
+
+
+def with_a_private_zone(world: World) -> dict:
+    network = {"VPCRegion": "us-east-1", "VPCId": world.vpc}
+    zone = world.hosted_zone(world.domain, VPC=network, HostedZoneConfig={"PrivateZone": True})
+    return world.input | {"hostedZoneId": zone}
+
+
+def with_a_zone_that_is_not_the_closest(world: World) -> dict:
+    world.hosted_zone(world.domain)
+    return world.input | {"hostedZoneId": world.zone}
+
+
+def in_the_default_group(world: World) -> dict:
+    ec2 = world.aws.client("ec2")
+    wanted = [{"Name": "vpc-id", "Values": [world.vpc]}, {"Name": "group-name", "Values": ["default"]}]
+    [group] = ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
+    return world.input | {"instances": [world.instance(world.subnets[0], group["GroupId"])]}
+
+
+def with_a_pending_certificate(world: World) -> dict:
+    pending = world.aws.client("acm").request_certificate(DomainName=world.domain, ValidationMethod="DNS")
+    return world.input | {"certificateArn": pending["CertificateArn"]}
+
+
+ABSENT_CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-4000-8000-000000000000"
+
+BAD_INPUT = {
+    "not an object": (lambda _: [], "$"),
+    "no domain": (lambda world: {"instances": world.instances}, "$"),
+    "unknown field": (with_field(instance="i-0abc1234def567890"), "$.instance"),
+    "unknown field inside": (with_field(healthCheck={"pth": "/"}), "$.healthCheck.pth"),
+    "no instances": (with_field(instances=[]), "$.instances"),
+    "not an instance id": (with_field(instances=["web-1"]), "$.instances[0]"),
+    "instance that does not exist": (with_second_instance(lambda _: "i-0abc1234def567890"), "$.instances[1]"),
+    "instance given twice": (with_second_instance(lambda world: world.instances[0]), "$.instances[1]"),
+    "instance in another VPC": (with_second_instance(in_another_vpc), "$.instances[1]"),
+    "stopped instance": (with_second_instance(stopped), "$.instances[1]"),
+    "instance in a zone without a public subnet": (with_second_instance(in_a_private_zone), "$.instances[1]"),
+    "malformed domain": (with_field(domain="not a domain"), "$.domain"),
+    "one label": (with_field(domain="localhost"), "$.domain"),
+    "wildcard domain": (with_field(domain="*.example.com"), "$.domain"),
+    "domain too long for ACM": (with_field(domain=f"{'a' * 60}.example.com"), "$.domain"),
+    "domain without a zone": (with_field(domain="api.nowhere.test"), "$.domain"),
+    "zone that does not exist": (with_field(hostedZoneId="Z0000000000000"), "$.hostedZoneId"),
+    "private zone": (with_a_private_zone, "$.hostedZoneId"),
+    "zone that is not the closest": (with_a_zone_that_is_not_the_closest, "$.hostedZoneId"),
+    "name too long": (with_field(name="twenty-characters-xx"), "$.name"),
+    "name with capitals": (with_field(name="Api"), "$.name"),
+    "port 0": (with_field(port=0), "$.port"),
+    "port as text": (with_field(port="80"), "$.port"),
+    "bad CIDR": (with_field(allowedCidrs=["0.0.0.0/0", "10.0.0.0/33"]), "$.allowedCidrs[1]"),
+    "CIDR with host bits": (with_field(allowedCidrs=["10.0.0.1/8"]), "$.allowedCidrs[0]"),
+    "health check's path": (with_field(healthCheck={"path": "health"}), "$.healthCheck.path"),
+    "health check's matcher": (with_field(healthCheck={"matcher": "600"}), "$.healthCheck.matcher"),
+    "one subnet": (lambda world: world.input | {"subnets": world.subnets[:1]}, "$.subnets"),
+    "private subnet": (with_a_private_subnet, "$.subnets[2]"),
+    "group that may not be opened": (in_the_default_group, "$.openInstanceGroup"),
+    "no consent to open": (with_field(openInstanceGroup=False), "$.openInstanceGroup"),
+    "certificate that does not exist": (with_field(certificateArn=ABSENT_CERTIFICATE), "$.certificateArn"),
+    "pending certificate": (with_a_pending_certificate, "$.certificateArn"),
+    "unknown DNS policy": (with_field(dns="steal"), "$.dns"),
+    "keepUntil that is no date": (with_field(keepUntil="tomorrow"), "$.keepUntil"),
+}
+
+
+@pytest.mark.parametrize(("make", "path"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_refused_by_path(
+    aws: LocalAws, stack: Stack, world: World, make: Callable[[World], object], path: str
+) -> None:
+    event = {"input": make(world)}
+    before, mark = snapshot(aws), len(aws.calls())
+    message = fails(stack, "check-input", event, "InvalidInput")
+    assert message.partition(": ")[0] == path, message
+    assert stack.changes(mark) == []
+    assert differences(before, snapshot(aws)) == []
+
+
+def test_the_default_group_is_opened_with_its_users_consent(stack: Stack, world: World) -> None:
+    event = in_the_default_group(world)
+    assert stack.invoke("check-input", {"input": event | {"openInstanceGroup": True}})["groupsToOpen"] != []
+    instances = world.aws.client("ec2").describe_instances(InstanceIds=event["instances"])
+    [group] = instances["Reservations"][0]["Instances"][0]["SecurityGroups"]
+    world.tag(group["GroupId"], "albatross:open", "true")
+    assert stack.invoke("check-input", {"input": event})["groupsToOpen"] == [group["GroupId"]]
+
+
+def test_a_group_that_admits_the_subnets_needs_no_opening(aws: LocalAws, stack: Stack, world: World) -> None:
+    aws.client("ec2").authorize_security_group_ingress(
+        GroupId=world.group, IpProtocol="tcp", FromPort=80, ToPort=80, CidrIp="10.0.0.0/16"
+    )
+    environment = stack.invoke("check-input", {"input": world.input | {"openInstanceGroup": False}})
+    assert environment["groupsToOpen"] == []
+
+
+# --- create-alb --------------------------------------------------------------------------------------------------
+
+
+def test_create_alb_makes_and_then_finds(aws: LocalAws, stack: Stack, environment: dict) -> None:
+    event = {"environment": environment}
+    first = stack.invoke("create-alb", event)
+    assert outcomes(first) == {
+        "security group": "created",
+        "target group": "created",
+        "load balancer": "created",
+        "HTTP listener": "created",
+        "rule that admits the load balancer": "created",
+        "target": "created",
+    }
+    second = again(aws, stack, "create-alb", event)
+    assert {**first, "steps": []} == {**second, "steps": []}
+    elb = aws.client("elbv2")
+    [listener] = elb.describe_listeners(LoadBalancerArn=first["loadBalancer"]["arn"])["Listeners"]
+    assert (listener["Protocol"], listener["Port"]) == ("HTTP", 80)
+    assert [action["Type"] for action in listener["DefaultActions"]] == ["forward"]
+
+
+def test_create_alb_follows_the_instances(
+    aws: LocalAws, stack: Stack, world: World, environment: dict
+) -> None:
+    stack.invoke("create-alb", {"environment": environment})
+    other = world.instance(world.subnets[1], world.group)
+    replaced = stack.invoke("check-input", {"input": world.input | {"instances": [other]}})
+    answer = stack.invoke("create-alb", {"environment": replaced})
+    assert {"resource": "target", "id": other, "outcome": "created"} in answer["steps"]
+    health = aws.client("elbv2").describe_target_health(TargetGroupArn=answer["targetGroupArn"])
+    targets = {
+        target["Target"]["Id"]
+        for target in health["TargetHealthDescriptions"]
+        if target["TargetHealth"]["State"] != "draining"
+    }
+    assert targets == {other}
+
+
+# --- request-cert and wait-validation ----------------------------------------------------------------------------
+
+
+def test_request_cert_waits_for_its_records_and_writes_them_once(
+    aws: LocalAws, stack: Stack, world: World, environment: dict
+) -> None:
+    event = {"environment": environment}
+    message = fails(stack, "request-cert", event, "CertificatePending")
+    [certificate] = snapshot(aws)["certificate"]
+    assert certificate in message
+    aws.advance(SETTLED)
+    answer = stack.invoke("request-cert", event)
+    assert answer["certificateArn"] == certificate
+    assert outcomes(answer) == {"certificate": "found", "validation record": "created"}
+    assert [record["Type"] for record in world.records() if record["Type"] == "CNAME"] == ["CNAME"]
+    assert again(aws, stack, "request-cert", event)["certificateArn"] == certificate
+
+
+def test_request_cert_takes_the_given_one(aws: LocalAws, stack: Stack, environment: dict) -> None:
+    mark = len(aws.calls())
+    answer = stack.invoke(
+        "request-cert", {"environment": environment | {"certificateArn": ABSENT_CERTIFICATE}}
+    )
+    assert answer["certificateArn"] == ABSENT_CERTIFICATE
+    assert stack.changes(mark) == []
+
+
+def test_wait_validation_waits_until_issued(aws: LocalAws, stack: Stack, environment: dict) -> None:
+    fails(stack, "request-cert", {"environment": environment}, "CertificatePending")
+    [certificate] = snapshot(aws)["certificate"]
+    event = {"environment": environment, "certificateArn": certificate}
+    aws.advance(SETTLED)
+    # Its CNAME does not stand yet.
+    assert certificate in fails(stack, "wait-validation", event, "CertificatePending")
+    stack.invoke("request-cert", event)
+    assert "CNAME" in fails(stack, "wait-validation", event, "CertificatePending")
+    aws.advance(SETTLED)
+    mark = len(aws.calls())
+    assert stack.invoke("wait-validation", event)["certificateArn"] == certificate
+    assert stack.changes(mark) == []
+
+
+def test_a_failed_certificate_is_an_error_at_once_with_the_reason(
+    aws: LocalAws, stack: Stack, world: World, environment: dict
+) -> None:
+    world.put_record({"Type": "CAA", "TTL": 300, "ResourceRecords": [{"Value": '0 issue "letsencrypt.org"'}]})
+    fails(stack, "request-cert", {"environment": environment}, "CertificatePending")
+    [certificate] = snapshot(aws)["certificate"]
+    aws.advance(SETTLED)
+    message = fails(
+        stack,
+        "wait-validation",
+        {"environment": environment, "certificateArn": certificate},
+        "CertificateFailed",
+    )
+    assert certificate in message
+    assert "CAA_ERROR" in message
+
+
+def test_a_certificate_that_timed_out_is_replaced(aws: LocalAws, stack: Stack, environment: dict) -> None:
+    event = {"environment": environment}
+    fails(stack, "request-cert", event, "CertificatePending")
+    [dead] = snapshot(aws)["certificate"]
+    aws.advance(73 * 3600)
+    message = fails(stack, "wait-validation", event | {"certificateArn": dead}, "CertificateFailed")
+    assert "VALIDATION_TIMED_OUT" in message
+    fails(stack, "request-cert", event, "CertificatePending")
+    assert len(snapshot(aws)["certificate"]) == 2
+
+
+# --- Listeners ---------------------------------------------------------------------------------------------------
+
+
+def test_add_https_listener_makes_and_then_finds(aws: LocalAws, stack: Stack, certified: dict) -> None:
+    first = stack.invoke("add-https-listener", certified)
+    assert outcomes(first) == {"HTTPS listener": "created"}
+    assert first["http"]["redirects"] is False
+    second = again(aws, stack, "add-https-listener", certified)
+    assert second["httpsListenerArn"] == first["httpsListenerArn"]
+
+
+def test_add_https_listener_waits_for_the_certificate(aws: LocalAws, stack: Stack, built: dict) -> None:
+    fails(stack, "request-cert", built, "CertificatePending")
+    [certificate] = snapshot(aws)["certificate"]
+    before = snapshot(aws)
+    fails(stack, "add-https-listener", built | {"certificateArn": certificate}, "CertificatePending")
+    assert differences(before, snapshot(aws)) == []
+
+
+def test_set_redirect_replaces_in_place_and_then_finds(aws: LocalAws, stack: Stack, certified: dict) -> None:
+    http = stack.invoke("add-https-listener", certified)["http"]
+    assert outcomes(stack.invoke("set-redirect", {"http": http})) == {"redirect to HTTPS": "changed"}
+    [listener] = aws.client("elbv2").describe_listeners(ListenerArns=[http["arn"]])["Listeners"]
+    [action] = listener["DefaultActions"]
+    assert (action["Type"], action["RedirectConfig"]["StatusCode"]) == ("redirect", "HTTP_301")
+    http = again(aws, stack, "add-https-listener", certified)["http"]
+    assert http["redirects"] is True
+    again(aws, stack, "set-redirect", {"http": http})
+    # create-alb leaves the redirect as it is.
+    again(aws, stack, "create-alb", {"environment": certified["environment"]})
+
+
+# --- verify-https ------------------------------------------------------------------------------------------------
+
+
+def test_verify_https_waits_for_the_load_balancer_then_for_the_targets(
+    aws: LocalAws, stack: Stack, world: World, built: dict
+) -> None:
+    balancer = built["loadBalancer"]["arn"]
+    assert balancer in fails(stack, "verify-https", built, "LoadBalancerProvisioning")
+    world.backend.status = 503
+    aws.advance(SETTLED)
+    message = fails(stack, "verify-https", built, "TargetsNotHealthy")
+    for word in (world.instances[0], "unhealthy", "Target.ResponseCodeMismatch", "503", "/health"):
+        assert word in message
+    world.backend.status = 200
+    aws.advance(SETTLED)
+    mark = len(aws.calls())
+    checks = {check["name"]: check["result"] for check in stack.invoke("verify-https", built)["checks"]}
+    assert checks == {
+        "load balancer active": "passed",
+        "targets healthy": "passed",
+        "https health path": "skipped",
+        "certificate chain and name": "skipped",
+        "http redirect": "skipped",
+    }
+    assert stack.changes(mark) == []
+
+
+def test_verify_https_says_that_nothing_admits_the_load_balancer(
+    aws: LocalAws, stack: Stack, world: World, built: dict
+) -> None:
+    ec2 = aws.client("ec2")
+    [group] = ec2.describe_security_groups(GroupIds=[world.group])["SecurityGroups"]
+    ec2.revoke_security_group_ingress(GroupId=world.group, IpPermissions=group["IpPermissions"])
+    aws.advance(SETTLED)
+    message = fails(stack, "verify-https", built, "TargetsNotHealthy")
+    assert "Target.Timeout" in message
+    assert "security group" in message
+
+
+# --- point-domain ------------------------------------------------------------------------------------------------
+
+
+def test_point_domain_takes_over_and_then_finds(
+    aws: LocalAws, stack: Stack, world: World, built: dict
+) -> None:
+    answer = stack.invoke("point-domain", built)
+    assert answer["url"] == f"https://{world.domain}"
+    assert outcomes(answer) == {"alias record": "changed"}
+    [alias] = world.records(world.domain)
+    assert alias["AliasTarget"]["HostedZoneId"] == built["loadBalancer"]["canonicalHostedZoneId"]
+    again(aws, stack, "point-domain", built)
+    checked = stack.invoke("check-input", {"input": world.input})
+    assert checked["complete"] is True
+
+
+def test_point_domain_creates_where_nothing_stood(stack: Stack, world: World, built: dict) -> None:
+    [record] = world.records(world.domain)
+    world.put_record(record, "DELETE")
+    assert outcomes(stack.invoke("point-domain", built)) == {"alias record": "created"}
+
+
+def test_point_domain_leaves_a_foreign_record(aws: LocalAws, stack: Stack, world: World, built: dict) -> None:
+    world.put_record({"Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "198.51.100.7"}]})
+    before = snapshot(aws)
+    message = fails(stack, "point-domain", built, "DnsRecordConflict")
+    assert f"{world.domain} A 198.51.100.7" in message
+    assert differences(before, snapshot(aws)) == []
+
+
+# --- find-environments -------------------------------------------------------------------------------------------
+
+
+def test_find_environments_finds_what_stands(aws: LocalAws, stack: Stack, world: World, built: dict) -> None:
+    name = built["environment"]["name"]
+    mark = len(aws.calls())
+    found = {"name": name, "domain": world.domain, "spared": None, "ownOnly": False}
+    assert stack.invoke("find-environments", {"event": {}}) == {"environments": [found]}
+    elb = aws.client("elbv2")
+    keep = {"Key": "albatross:keep-until", "Value": "2099-01-01T00:00:00Z"}
+    elb.add_tags(ResourceArns=[built["loadBalancer"]["arn"]], Tags=[keep])
+    [kept] = stack.invoke("find-environments", {"event": {"source": "aws.events"}})["environments"]
+    assert "2099-01-01T00:00:00Z" in kept["spared"]
+    assert stack.changes(mark) == []
+
+
+def test_find_environments_finds_a_half_made_one(aws: LocalAws, stack: Stack, built: dict) -> None:
+    aws.client("elbv2").delete_load_balancer(LoadBalancerArn=built["loadBalancer"]["arn"])
+    [found] = stack.invoke("find-environments", {"event": {}})["environments"]
+    assert (found["name"], found["spared"]) == (built["environment"]["name"], None)
+
+
+# --- teardown ----------------------------------------------------------------------------------------------------
+
+
+def test_teardown_plans_acts_waits_and_is_done(
+    aws: LocalAws, stack: Stack, world: World, environment: dict
+) -> None:
+    before = snapshot(aws)
+    stack.invoke("create-alb", {"environment": environment})
+    event = {"input": {"domain": world.domain}}
+    mark = len(aws.calls())
+    plan = stack.invoke("teardown", event)
+    assert stack.changes(mark) == []
+    assert {item["resource"]: item["decision"] for item in plan["items"]} == {
+        "load balancer": "remove",
+        "Elastic IP": "keep",
+        "instance": "keep",
+        "rule that admits the load balancer": "remove",
+        "target group": "remove",
+        "security group": "remove",
+    }
+    assert all(item["reason"] for item in plan["items"])
+    event["plan"] = plan
+    # The load balancer's interfaces linger and hold its security group.
+    assert "security group" in fails(stack, "teardown", event, "StillDeleting")
+    aws.advance(SETTLED)
+    done = stack.invoke("teardown", event)
+    assert {item["outcome"] for item in done["items"]} == {"done", "kept"}
+    assert differences(before, snapshot(aws)) == []
+    mark = len(aws.calls())
+    assert stack.invoke("teardown", event)["items"] == done["items"]
+    assert stack.changes(mark) == []
+
+
+BAD_TEARDOWN = {
+    "nothing named": ({}, "$.name"),
+    "unknown field": ({"name": "web", "force": True}, "$.force"),
+    "malformed name": ({"name": "Web"}, "$.name"),
+    "malformed domain": ({"domain": "not a domain"}, "$.domain"),
+    "unknown certificate policy": ({"name": "web", "certificate": "burn"}, "$.certificate"),
+}
+
+
+@pytest.mark.parametrize(("given", "path"), BAD_TEARDOWN.values(), ids=BAD_TEARDOWN)
+def test_bad_teardown_input_is_refused_by_path(
+    aws: LocalAws, stack: Stack, world: World, given: dict, path: str
+) -> None:
+    mark = len(aws.calls())
+    message = fails(stack, "teardown", {"input": given}, "InvalidInput")
+    assert message.partition(": ")[0] == path, message
+    assert stack.changes(mark) == []
+
+
+def test_teardown_of_anothers_domain_is_refused(stack: Stack, world: World, built: dict) -> None:
+    given = {"name": built["environment"]["name"], "domain": "other.example.com"}
+    message = fails(stack, "teardown", {"input": given}, "InvalidInput")
+    assert message.startswith("$.domain: ")
+    assert world.domain in message
+
+
+def test_teardown_ignores_anothers_environment(
+    aws: LocalAws, stack: Stack, world: World, built: dict
+) -> None:
+    elb = aws.client("elbv2")
+    arns = [built["loadBalancer"]["arn"], built["targetGroupArn"]]
+    elb.add_tags(ResourceArns=arns, Tags=[{"Key": "albatross:stack", "Value": "somebody-elses"}])
+    plan = stack.invoke("teardown", {"input": {"domain": world.domain}})
+    assert {item["resource"] for item in plan["items"]} & {"load balancer", "target group"} == set()
