@@ -40,7 +40,8 @@ class LocalAws:
         self._session = boto3.Session(botocore_session=botocore.session.Session(NOTHING_OF_THE_USERS))
 
     def __enter__(self) -> "LocalAws":
-        clean = client_variables() | {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        clean = client_variables() | kept | {"LANG": "C.UTF-8"}
         self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean)
         moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
