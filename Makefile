@@ -23,7 +23,7 @@ help: ## List the targets
 demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=file.json are yours
 	@.venv/bin/python -m tests.aws.demo $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(INPUT),--input '$(INPUT)')
 
-test: build lint ## Run everything: lints, unit tests, each function, end to end
+test: build lint $(NODE) ## Run everything: lints, unit tests, each function, end to end
 	cargo test --quiet
 	.venv/bin/pytest
 
@@ -32,7 +32,7 @@ local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs t
 
 build: $(BUILT) ## Build the functions with the SAM CLI for the local AWS
 
-lint: $(VENV) $(NODE) ## Check formats, the code, the template and the state machines
+lint: $(VENV) ## Check formats and code; the template's and state machines' lints are tests
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- --deny warnings
 	.venv/bin/ruff check
