@@ -38,6 +38,7 @@ class LocalAws:
     def __init__(self, speed: float = math.inf):
         self._speed = speed
         self._session = boto3.Session(botocore_session=botocore.session.Session(NOTHING_OF_THE_USERS))
+        self._clients: dict[tuple, object] = {}
 
     def __enter__(self) -> "LocalAws":
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
@@ -61,14 +62,17 @@ class LocalAws:
 
     def client(self, service: str, region: str = REGION, app: str | None = None):
         """A boto3 client on the right server; `app` is the name it gives itself in its User-Agent."""
-        return self._session.client(
-            service,
-            region_name=region,
-            endpoint_url=self.environment[MOTO_VARIABLES.get(service, "AWS_ENDPOINT_URL")],
-            aws_access_key_id=ACCOUNT,
-            aws_secret_access_key="local",
-            config=Config(user_agent_appid=app, retries={"total_max_attempts": 1}, proxies={}),
-        )
+        key = (service, region, app)
+        if key not in self._clients:
+            self._clients[key] = self._session.client(
+                service,
+                region_name=region,
+                endpoint_url=self.environment[MOTO_VARIABLES.get(service, "AWS_ENDPOINT_URL")],
+                aws_access_key_id=ACCOUNT,
+                aws_secret_access_key="local",
+                config=Config(user_agent_appid=app, retries={"total_max_attempts": 1}, proxies={}),
+            )
+        return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
         """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, error, at."""

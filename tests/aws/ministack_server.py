@@ -126,8 +126,9 @@ def main() -> None:
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "IOT_MTLS_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",  # it would listen on every interface
             "SFTP_ENABLED": "0",
+            "DOCKER_HOST": f"unix://{folder}/none",  # at boot it removes the containers of any other MiniStack
             "SFN_WAIT_SCALE": sys.argv[1],
             "TMPDIR": folder,
             "HOME": folder,

@@ -119,3 +119,13 @@ def test_the_change_of_a_new_zone_is_known(aws, name):
     made = client.create_hosted_zone(Name=f"{name}.test", CallerReference=name)
     aws.advance(SETTLED)
     assert client.get_change(Id=made["ChangeInfo"]["Id"])["ChangeInfo"]["Status"] == "INSYNC"
+
+
+def test_a_new_zone_has_its_name_servers_and_start_of_authority(zone):
+    found = zone.client.list_resource_record_sets(HostedZoneId=zone.id)["ResourceRecordSets"]
+    assert {(each["Name"], each["Type"]) for each in found} == {
+        (f"{zone.domain}.", "NS"),
+        (f"{zone.domain}.", "SOA"),
+    }
+    [soa] = [each["ResourceRecords"] for each in found if each["Type"] == "SOA"]
+    assert soa[0]["Value"].startswith("ns-")

@@ -152,11 +152,12 @@ def _changed(records: list[RecordSet], change: dict, zone: FakeZone) -> list[Rec
 
 
 @replaces(Route53Backend)
-def create_hosted_zone(original, self, *arguments, **named):
-    """Even the records that a zone begins with have a moment from which they stand."""
-    zone = original(self, *arguments, **named)
+def create_hosted_zone(original, self, name, *arguments, **named):
+    """The records that a zone begins with have a moment from which they stand, and plain values."""
+    zone = original(self, normal(name), *arguments, **named)
     for record in zone.rrsets:
         record.since = clock.now()
+        record.records = [value["Value"] if isinstance(value, dict) else value for value in record.records]
     return zone
 
 
