@@ -532,33 +532,34 @@ def test_bad_input_changes_nothing(aws: LocalAws, stack: Stack, world: World) ->
 # --- Somebody else's things --------------------------------------------------------------------------------------
 
 
-def foreign_load_balancer(aws: LocalAws, world: World, name: str) -> None:
+def foreign_load_balancer(aws: LocalAws, world: World, name: str) -> str:
     elb = aws.client("elbv2")
-    elb.create_load_balancer(Name=f"{name}-elb", Subnets=world.subnets, SecurityGroups=[world.group])
+    made = elb.create_load_balancer(Name=f"{name}-elb", Subnets=world.subnets, SecurityGroups=[world.group])
+    return made["LoadBalancers"][0]["LoadBalancerArn"]
 
 
-def foreign_target_group(aws: LocalAws, world: World, name: str) -> None:
+def foreign_target_group(aws: LocalAws, world: World, name: str) -> str:
     elb = aws.client("elbv2")
-    elb.create_target_group(Name=f"{name}-target-group", Protocol="HTTP", Port=80, VpcId=world.vpc)
+    made = elb.create_target_group(Name=f"{name}-target-group", Protocol="HTTP", Port=80, VpcId=world.vpc)
+    return made["TargetGroups"][0]["TargetGroupArn"]
 
 
-def foreign_security_group(aws: LocalAws, world: World, name: str) -> None:
-    aws.client("ec2").create_security_group(
-        GroupName=f"{name}-elb", Description="somebody's", VpcId=world.vpc
-    )
+def foreign_security_group(aws: LocalAws, world: World, name: str) -> str:
+    ec2 = aws.client("ec2")
+    made = ec2.create_security_group(GroupName=f"{name}-elb", Description="somebody's", VpcId=world.vpc)
+    return made["GroupId"]
 
 
 @pytest.mark.parametrize("make", [foreign_load_balancer, foreign_target_group, foreign_security_group])
 def test_what_has_our_name_and_is_not_ours_is_left_alone(
-    aws: LocalAws, stack: Stack, world: World, make: Callable[[LocalAws, World, str], None]
+    aws: LocalAws, stack: Stack, world: World, make: Callable[[LocalAws, World, str], str]
 ) -> None:
-    name = world.domain.replace(".", "-")
-    make(aws, world, name)
+    foreign = make(aws, world, world.domain.replace(".", "-"))
     settle(aws)
     before = snapshot(aws)
     failed = stack.run("provision", world.input)
     assert (failed.status, failed.error) == ("FAILED", "NotOurs")
-    assert name in failed.cause
+    assert foreign in failed.cause
     assert unchanged(before, world)
     assert set(decisions(teardown(stack, domain=world.domain)).values()) <= {"keep"}
     assert unchanged(before, world)
