@@ -48,8 +48,8 @@ def _check_name(name: str) -> None:
         )
 
 
-def _checked_subnets(backend: ELBv2Backend, subnet_ids: list[str]) -> list[Subnet]:
-    """Known, of one VPC, one in each zone, in at least two zones."""
+def _checked_subnets(backend: ELBv2Backend, kind: str, subnet_ids: list[str]) -> list[Subnet]:
+    """Known, of one VPC, one in each zone; for an application load balancer in at least two zones."""
     subnets = []
     for subnet_id in subnet_ids:
         try:
@@ -62,7 +62,7 @@ def _checked_subnets(backend: ELBv2Backend, subnet_ids: list[str]) -> list[Subne
     if len(zones) < len(subnets):
         message = "A load balancer cannot be attached to multiple subnets in the same Availability Zone"
         raise ELBClientError("InvalidConfigurationRequest", message)
-    if len(zones) < 2:
+    if kind == "application" and len(zones) < 2:
         raise ValidationError("At least two subnets in two different Availability Zones must be specified")
     return subnets
 
@@ -96,10 +96,10 @@ def create_load_balancer(
     """Again with the same settings: the one that there is, whoever made it; with others: DuplicateLoadBalancerName."""
     _check_name(name)
     subnet_ids = subnet_ids or [mapping["SubnetId"] for mapping in subnet_mappings or []]
-    subnets = _checked_subnets(self, subnet_ids)
-    groups = _checked_groups(self, security_groups, subnets[0].vpc_id)
     scheme = scheme or "internet-facing"
     loadbalancer_type = loadbalancer_type or "application"
+    subnets = _checked_subnets(self, loadbalancer_type, subnet_ids)
+    groups = _checked_groups(self, security_groups, subnets[0].vpc_id)
     for found in self.load_balancers.values():
         if found.name != name:
             continue
@@ -166,7 +166,9 @@ def delete_load_balancer(original, self, arn):
 @replaces(ELBv2Backend)
 def set_subnets(original, self, arn, subnets, subnet_mappings):
     """The same rules as for CreateLoadBalancer; the interfaces follow."""
-    _checked_subnets(self, subnets or [mapping["SubnetId"] for mapping in subnet_mappings])
+    if arn in self.load_balancers:
+        subnet_ids = subnets or [mapping["SubnetId"] for mapping in subnet_mappings]
+        _checked_subnets(self, self.load_balancers[arn].type, subnet_ids)
     zones = original(self, arn, subnets, subnet_mappings)
     set_interfaces(self.ec2_backend, self.load_balancers[arn])
     return zones

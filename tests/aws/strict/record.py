@@ -47,7 +47,7 @@ def _error(status: int, headers: dict, body) -> str | None:
 def call_action(original, self):
     """One call at a time, written down: so two identical creates at once make one resource."""
     with lock:
-        operation = self._get_action()
+        operation = self._get_action() or self.path
         call = {
             "n": len(_calls) + 1,
             "service": self.service_name,
