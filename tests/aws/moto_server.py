@@ -3,10 +3,13 @@
 Besides AWS's wire protocols it answers under /_albatross/: GET calls, POST reset, GET and POST clock.
 """
 
+import functools
 import json
 import sys
 from urllib.parse import parse_qs
 
+from moto import backends
+from moto.core import responses
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -16,6 +19,11 @@ from .strict import record  # importing the package puts the strict layer in pla
 from .strict.clock import clock
 
 CONTROL = "/_albatross/"
+
+# What moto looks up anew for each call, which is half of a call's time, does not change.
+responses.method_names_from_class = functools.cache(responses.method_names_from_class)
+_MODULES = frozenset(backends.list_of_moto_modules())
+backends.list_of_moto_modules = lambda: _MODULES
 
 
 def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> object:
