@@ -1,13 +1,9 @@
 //! How the functions reach AWS.
 
-use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, SdkConfig};
 
-/// The SDK's configuration from the Lambda environment. The function's name goes into the user agent, so that
-/// CloudTrail tells which step made a call.
+/// The SDK's configuration from the Lambda environment. `AWS_SDK_UA_APP_ID` there puts the function's name into the
+/// user agent, so that CloudTrail tells which step made a call.
 pub async fn config() -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(name) = std::env::var("ALBATROSS_FUNCTION").ok().and_then(|name| AppName::new(name).ok()) {
-        loader = loader.app_name(name);
-    }
-    loader.load().await
+    aws_config::load_defaults(BehaviorVersion::latest()).await
 }

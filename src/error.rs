@@ -144,7 +144,7 @@ where
                     let refusal = Refusal {
                         operation,
                         code: said.code().unwrap_or_default().to_owned(),
-                        message: said.message().unwrap_or_default().to_owned(),
+                        message: said.message().map_or_else(|| said.to_string(), Into::into),
                         request_id,
                     };
                     if status >= 500 || PASSING.contains(&refusal.code.as_str()) {

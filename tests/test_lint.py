@@ -86,7 +86,7 @@ def test_every_placeholder_has_its_substitution(machine: str):
 
 def test_every_binary_is_a_function():
     binaries = [function["Metadata"]["BuildProperties"]["Binary"] for function in FUNCTIONS]
-    names = [f["Properties"]["Environment"]["Variables"]["ALBATROSS_FUNCTION"] for f in FUNCTIONS]
+    names = [f["Properties"]["Environment"]["Variables"]["AWS_SDK_UA_APP_ID"] for f in FUNCTIONS]
     assert names == binaries
     assert sorted(binaries) == sorted(path.stem for path in (ROOT / "functions").glob("*.rs"))
 
@@ -123,3 +123,8 @@ def test_every_call_of_a_function_sorts_errors_alike():
         assert retriers[0]["MaxAttempts"] == 0
         for wait in retriers[1:-2]:
             assert wait["MaxDelaySeconds"] > wait["IntervalSeconds"]
+
+
+def test_the_readme_explains_every_error():
+    table = (ROOT / "README.md").read_text().split("## Troubleshooting")[1]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == error_names()

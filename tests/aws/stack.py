@@ -125,7 +125,7 @@ class Stack:
             for function in functions
         }
         return {
-            found["ALBATROSS_FUNCTION"]: name
+            found["AWS_SDK_UA_APP_ID"]: name
             for name, found in variables.items()
             if found.get("ALBATROSS_STACK") == self.name
         }
