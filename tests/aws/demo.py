@@ -2,142 +2,41 @@
 
 import argparse
 import json
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console, RenderableType
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
-from rich.spinner import Spinner
 from rich.table import Table
 
+from .follow import Follower
 from .local import LocalAws
-from .stack import POLL_SECONDS, Execution, Stack
+from .stack import Execution, Stack
 from .world import Snapshot, World, differences, snapshot, without_certificate
 
 DOMAIN = "api.example.com"
-# AWS seconds per real second: a minute of AWS's waits passes in one second.
-SPEED = 60
-
-
-# --- The steps of an execution, live -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Step:
-    """All invocations of one function in one execution."""
-
-    function: str
-    tries: int
-    running: bool
-    error: str | None
-    seconds: float
-
-    def note(self, ended: bool) -> str:
-        """What to say of it; `ended`: the execution is over, so nothing is tried again."""
-        tries = f", {self.tries} tries" if self.tries > 1 else ""
-        if self.error and not ended:
-            return f"waits: {self.error}{tries}"
-        if self.running:
-            return "runs"
-        return f"failed: {self.error}{tries}" if self.error else f"done{tries}"
-
-
-def steps(invocations: Iterable[dict], names: dict[str, str]) -> list[Step]:
-    """One step a function, in the order of their starts; `names` are the functions' short names."""
-    by_function: dict[str, list[dict]] = {}
-    for invocation in invocations:
-        by_function.setdefault(names[invocation["function"]], []).append(invocation)
-    return [_step(function, tries) for function, tries in by_function.items()]
-
-
-def _step(function: str, tries: list[dict]) -> Step:
-    ended = [invocation for invocation in tries if invocation["ended"]]
-    running = len(ended) < len(tries)
-    until = time.time() if running else max(invocation["ended"] for invocation in ended)
-    return Step(
-        function=function,
-        tries=len(tries),
-        running=running,
-        error=ended[-1]["error"] if ended else None,
-        seconds=until - tries[0]["started"],
-    )
-
-
-class Follower:
-    """Shows the steps of an execution until its end: a live list on a terminal, else a line for each news."""
-
-    def __init__(self, console: Console, aws: LocalAws, stack: Stack):
-        self._console = console
-        self._aws = aws
-        self._stack = stack
-        self._names = {deployed: name for name, deployed in stack.functions.items()}
-        self._spinner = Spinner("dots")
-
-    def follow(self, machine: str, event: dict) -> Execution:
-        """Start an execution of a machine and show it to its end."""
-        since = len(self._aws.invocations())
-        return self._show(self._stack.start(machine, event), since)
-
-    def follow_night(self) -> Execution:
-        """Do what the nightly rule does and show it to its end."""
-        since = len(self._aws.invocations())
-        return self._show(self._stack.fire_nightly(), since)
-
-    def _show(self, arn: str, since: int) -> Execution:
-        show = self._live if self._console.is_terminal else self._lines
-        return show(self._states(arn, since))
-
-    def _states(self, arn: str, since: int) -> Iterator[tuple[Execution, list[Step]]]:
-        while True:
-            execution = self._stack.execution(arn)
-            yield execution, steps(self._aws.invocations(since), self._names)
-            if not execution.running:
-                return
-            time.sleep(POLL_SECONDS)
-
-    def _live(self, states: Iterator[tuple[Execution, list[Step]]]) -> Execution:
-        with Live(console=self._console, refresh_per_second=12) as live:
-            for execution, seen in states:
-                live.update(self._list(execution, seen))
-        return execution
-
-    def _list(self, execution: Execution, seen: list[Step]) -> Table:
-        table = Table.grid(padding=(0, 2))
-        for step in seen:
-            table.add_row(
-                self._sign(step, execution),
-                step.function,
-                f"{step.seconds:.1f} s",
-                step.note(not execution.running),
-            )
-        table.add_row("", f"[dim]{execution.status}", f"[dim]{execution.seconds:.1f} s")
-        return table
-
-    def _sign(self, step: Step, execution: Execution) -> RenderableType:
-        if execution.running and (step.running or step.error):
-            return self._spinner
-        return "[red]✗" if step.error else "[green]✓"
-
-    def _lines(self, states: Iterator[tuple[Execution, list[Step]]]) -> Execution:
-        said: dict[str, str] = {}
-        for execution, seen in states:
-            for step in seen:
-                news = step.note(not execution.running)
-                # How often is told at the end; that it waits, and for what, is told once.
-                if news.split(",")[0] != said.get(step.function):
-                    said[step.function] = news.split(",")[0]
-                    if news != "runs":
-                        self._console.print(f"  {execution.seconds:6.1f} s  {step.function:20} {news}")
-        self._console.print(f"  {execution.seconds:6.1f} s  {execution.status}")
-        return execution
+# What a hosted zone of the local AWS can hold.
+HOST_NAME = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}")
+# AWS seconds per real second: slow enough to see what waits for what.
+SPEED = 30
+# Where no terminal says how wide it is.
+WIDTH = 120
+# Parts of other things that are shown already.
+DETAILS = ("security group rule", "network interface")
 
 
 # --- What exists -------------------------------------------------------------------------------------------------
+
+
+def table_of(title: str, *columns: str) -> Table:
+    """A table that breaks long values and loses nothing of them."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def inventory(aws: LocalAws, world: World, answer: dict) -> Table:
@@ -149,7 +48,7 @@ def inventory(aws: LocalAws, world: World, answer: dict) -> Table:
     targets = elb.describe_target_health(TargetGroupArn=answer["targetGroupArn"])["TargetHealthDescriptions"]
     [own] = ec2.describe_security_groups(GroupIds=[answer["securityGroupId"]])["SecurityGroups"]
     certificate = acm.describe_certificate(CertificateArn=answer["certificateArn"])["Certificate"]
-    table = Table("what", "which", "how", title="What now exists", title_justify="left")
+    table = table_of("What now exists", "what", "which", "how")
     zones = ", ".join(zone["ZoneName"] for zone in balancer["AvailabilityZones"])
     table.add_row(
         "load balancer",
@@ -169,11 +68,7 @@ def inventory(aws: LocalAws, world: World, answer: dict) -> Table:
     for record in world.records():
         name = record["Name"].rstrip(".")
         if name.endswith(world.domain):
-            table.add_row(
-                "record",
-                f"{name.replace(world.domain, '…', 1) if name != world.domain else name} {record['Type']}",
-                _target(record),
-            )
+            table.add_row("record", f"{name} {record['Type']}", value(record))
     return table
 
 
@@ -191,10 +86,25 @@ def _rules(group: dict) -> Iterator[str]:
             yield f"{rule['FromPort']} from {source['CidrIp']}"
 
 
-def _target(record: dict) -> str:
+def value(record: dict) -> str:
+    """What a record says, a line for each of its values."""
     if "AliasTarget" in record:
-        return f"alias {record['AliasTarget']['DNSName']}"
-    return " ".join(value["Value"] for value in record["ResourceRecords"])
+        return f"alias to {record['AliasTarget']['DNSName']}"
+    return "\n".join(held["Value"] for held in record["ResourceRecords"])
+
+
+def state(kind: str, item: dict) -> str:
+    """How one of the user's own things stands."""
+    match kind:
+        case "security group":
+            return item["GroupName"]
+        case "instance":
+            return item["State"]["Name"]
+        case "address":
+            return f"{item['PublicIp']} on {item.get('InstanceId') or 'nothing'}"
+        case "record":
+            return value(item)
+    return json.dumps(item, default=str)
 
 
 # --- The show ----------------------------------------------------------------------------------------------------
@@ -203,97 +113,100 @@ def _target(record: dict) -> str:
 class Demo:
     """The phases in order, and whether all that they show was true."""
 
-    def __init__(self, console: Console, aws: LocalAws):
+    def __init__(self, console: Console, aws: LocalAws, world: World):
         self._console = console
         self._aws = aws
+        self._world = world
+        self._stack = Stack(aws)
         self._failures = 0
 
-    def run(self, wanted: dict) -> int:
-        """Show everything for an input; answers the exit status."""
-        began = time.monotonic()
-        self._heading(f"A small world, where an AWS minute takes {60 / SPEED:.0f} s")
-        path = wanted.get("healthCheck", {}).get("path", "/health")
-        with World(self._aws, wanted["domain"], len(wanted["instances"]), path) as world:
-            self._say(f"VPC {world.vpc} with two public subnets")
-            self._say(f"{', '.join(world.instances)}, serving {path}")
-            self._say(f"hosted zone {world.zone}: {world.domain} A {world.public_ip}")
-            self._phases(world, wanted)
-        self._console.print()
-        verdict = (
-            f"[bold red]{self._failures} of it was not true"
-            if self._failures
-            else "[bold green]All of it was true"
-        )
-        self._console.print(f"{verdict}[/], in {time.monotonic() - began:.0f} s.")
-        return 1 if self._failures else 0
-
-    def _phases(self, world: World, wanted: dict) -> None:
+    def run(self, wanted: dict) -> bool:
+        """Show everything for an input; answers whether all of it was true."""
         before = snapshot(self._aws)
-        stack = Stack(self._aws)
+        self._deploy()
+        follower = Follower(self._console, self._aws, self._stack)
+        event = placed_in(self._world, wanted)
+        environment = self._provision(follower, event)
+        if environment:
+            self._again(follower, event)
+            self._night(follower, environment, event)
+        self._left(before, bool(environment))
+        return not self._failures
+
+    def _deploy(self) -> None:
         self._heading("sam deploy")
-        with self._busy("deploys template.yaml"):
-            stack.deploy()
-        self._say(f"stack {stack.name}: {len(stack.functions)} functions, three state machines")
-        follower = Follower(self._console, self._aws, stack)
-        event = placed_in(world, wanted)
+        began = time.monotonic()
+        with self._console.status("deploys template.yaml"):
+            self._stack.deploy()
+        what = f"stack {self._stack.name}: {len(self._stack.functions)} functions and three state machines"
+        self._say(f"{what}, in {time.monotonic() - began:.0f} s")
 
+    def _provision(self, follower: Follower, event: dict) -> str | None:
+        """Answers the name of the environment."""
         self._heading("Provision")
-        self._console.print_json(data=event, indent=None)
+        self._say(escape(json.dumps(event)))
         first = follower.follow("provision", event)
-        if not self._check(first.status == "SUCCEEDED", f"{world.domain} has HTTPS", why(first)):
-            return
-        self._console.print(inventory(self._aws, world, first.output))
-        self._report_checks(first.output["checks"])
-
-        self._heading("Provision again")
-        self._again(follower, event)
-
-        self._heading("Night: the nightly rule's target")
-        self._night(follower, first.output["environment"])
-
-        self._heading("What is left")
-        self._left(world.domain, before)
+        if not self._check(first.status == "SUCCEEDED", f"{event['domain']} has HTTPS", why(first)):
+            return None
+        by_result: dict[str, list[dict]] = {}
+        for check in first.output["checks"]:
+            by_result.setdefault(check["result"], []).append(check)
+        self._say(f"[green]✓[/] passed: {', '.join(check['name'] for check in by_result['passed'])}")
+        for check in by_result.get("skipped", []):
+            self._say(f"[yellow]○[/] skipped: {check['name']}, as {check['detail']}")
+        self._console.print(inventory(self._aws, self._world, first.output))
+        return first.output["environment"]
 
     def _again(self, follower: Follower, event: dict) -> None:
+        self._heading("Provision again")
         mark = len(self._aws.calls())
         again = follower.follow("provision", event)
-        calls = self._aws.calls(mark)
-        changing = [f"{call['caller']} {call['operation']}" for call in calls if call["changes"]]
+        calls, changes = len(self._aws.calls(mark)), self._stack.changes(mark)
         outcomes = {step["outcome"] for step in again.output.get("steps", [])}
         self._check(again.status == "SUCCEEDED", "it succeeds again", why(again))
-        self._check(not changing, f"of {len(calls)} calls none changes anything", ", ".join(changing))
+        self._check(not changes, f"none of its {calls} calls changes anything", ", ".join(changes))
         self._check(outcomes == {"found"}, "every step found what it wanted", ", ".join(sorted(outcomes)))
 
-    def _night(self, follower: Follower, environment: str) -> None:
+    def _night(self, follower: Follower, environment: str, event: dict) -> None:
+        self._heading("Night: what the nightly rule starts")
+        earlier = set(self._stack.executions("teardown"))
         night = follower.follow_night()
         self._check(night.status == "SUCCEEDED", "the night went well", why(night))
-        removed = night.output.get("removed", [])
-        self._check(removed == [environment], f"environment {environment} is gone", json.dumps(night.output))
+        kept = [spared["name"] for spared in night.output.get("kept", [])]
+        if "keepUntil" in event and kept:
+            self._check(kept == [environment], f"{environment} is kept until {event['keepUntil']}", str(kept))
+            self._heading("Teardown, before that")
+            down = follower.follow("teardown", {"name": environment})
+            self._check(down.status == "SUCCEEDED", f"environment {environment} is gone", why(down))
+        else:
+            removed = night.output.get("removed", [])
+            self._check(
+                removed == [environment], f"environment {environment} is gone", json.dumps(night.output)
+            )
+        for arn in set(self._stack.executions("teardown")) - earlier:
+            self._console.print(decisions(self._stack.execution(arn)))
 
-    def _left(self, domain: str, before: Snapshot) -> None:
-        after = snapshot(self._aws)
-        table = Table("what", "which", title="The user's own things", title_justify="left")
+    def _left(self, before: Snapshot, provisioned: bool) -> None:
+        self._heading("What is left")
+        after, domain = snapshot(self._aws), self._world.domain
+        table = table_of("The user's own things", "what", "which", "how")
         for kind, items in without_certificate(after, domain).items():
-            for identity in items:
-                table.add_row(kind, identity)
+            for identity, item in items.items():
+                if kind not in DETAILS:
+                    table.add_row(kind, identity, state(kind, item))
         self._console.print(table)
         changed = differences(before, without_certificate(after, domain))
         self._check(not changed, "all of it as it was", "\n".join(changed))
-        kept = after["certificate"]
-        self._check(
-            len(kept) == 1 and all(not found["InUseBy"] for found in kept.values()),
-            "the certificate is kept with its validation record: it is free, and yearly requests are limited",
-            json.dumps(kept, default=str),
-        )
-
-    def _report_checks(self, checks: list[dict]) -> None:
-        for check in checks:
-            sign = "[green]✓[/]" if check["result"] == "passed" else "[yellow]○[/]"
-            self._say(f"{sign} {check['name']}: {check['result']}, {escape(check['detail'])}")
+        if provisioned:
+            held = after["certificate"]
+            unused = not any(certificate["InUseBy"] for certificate in held.values())
+            kept = (
+                "the certificate and its validation record are kept: free, and ready for the next provision"
+            )
+            self._check(len(held) == 1 and unused, kept, json.dumps(held))
 
     def _heading(self, text: str) -> None:
-        self._console.print()
-        self._console.rule(f"[bold]{text}", align="left")
+        heading(self._console, text)
 
     def _say(self, text: str) -> None:
         self._console.print(f"  {text}")
@@ -306,13 +219,19 @@ class Demo:
             self._say(f"[red]✗[/] not so: {claim}\n{escape(otherwise)}")
         return true
 
-    @contextmanager
-    def _busy(self, text: str) -> Iterator[None]:
-        """A sign of life on a terminal, and how long it took."""
-        began = time.monotonic()
-        with self._console.status(text):
-            yield
-        self._say(f"[dim]{time.monotonic() - began:.1f} s[/]")
+
+def heading(console: Console, text: str) -> None:
+    """Begin a phase."""
+    console.print()
+    console.rule(f"[bold]{text}", align="left")
+
+
+def decisions(teardown: Execution) -> Table:
+    """What a teardown decided, and why."""
+    table = table_of("What the teardown decided", "what", "decision", "reason")
+    for item in teardown.output.get("items", []):
+        table.add_row(item["resource"], item["decision"], item["reason"])
+    return table
 
 
 def why(execution: Execution) -> str:
@@ -341,6 +260,8 @@ def read_input(arguments: list[str]) -> dict:
         if not isinstance(wanted, dict):
             parser.error(f"{given.input}: the input is a JSON object")
     wanted["domain"] = given.domain or wanted.get("domain", DOMAIN)
+    if not HOST_NAME.fullmatch(wanted["domain"]):
+        parser.error(f"{wanted['domain']!r} is not a host name such as {DOMAIN}")
     wanted["instances"] = wanted.get("instances") or ["one"]
     # A certificate of the user's account does not exist here; one is requested in its place.
     wanted.pop("certificateArn", None)
@@ -351,12 +272,24 @@ def main() -> int:
     """Run the demo; the exit status says whether all that it shows was true."""
     wanted = read_input(sys.argv[1:])
     console = Console(highlight=False)
-    try:
-        with LocalAws(SPEED) as aws:
-            return Demo(console, aws).run(wanted)
-    except KeyboardInterrupt:
-        return 130
+    if not console.is_terminal:
+        console.width = WIDTH
+    began = time.monotonic()
+    path = wanted.get("healthCheck", {}).get("path", "/health")
+    heading(console, f"A small world, where an AWS minute takes {60 / SPEED:.0f} s")
+    with LocalAws(SPEED) as aws, World(aws, wanted["domain"], len(wanted["instances"]), path) as world:
+        console.print(f"  VPC {world.vpc} with two public subnets")
+        console.print(f"  {', '.join(world.instances)}, which answers {path}")
+        console.print(f"  hosted zone {world.zone} with {world.domain} A {world.public_ip}")
+        true = Demo(console, aws, world).run(wanted)
+    console.print()
+    verdict = "[bold green]All of it was true" if true else "[bold red]Not all of it was true"
+    console.print(f"{verdict}[/], in {time.monotonic() - began:.0f} s.")
+    return 0 if true else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
