@@ -224,6 +224,37 @@ def check_answer(answer: dict) -> None:
     }
 
 
+def test_no_changing_call_is_made_twice(aws: LocalAws, stack: Stack, world: World) -> None:
+    mark = len(aws.calls())
+    provision(stack, world)
+    assert sorted(stack.changes(mark)) == [
+        "add-https-listener CreateListener",
+        "add-https-listener ModifyListenerAttributes",
+        # Into the load balancer's group, and into the instance's.
+        "create-alb AuthorizeSecurityGroupIngress",
+        "create-alb AuthorizeSecurityGroupIngress",
+        "create-alb CreateListener",
+        "create-alb CreateLoadBalancer",
+        "create-alb CreateSecurityGroup",
+        "create-alb CreateTargetGroup",
+        "create-alb ModifyLoadBalancerAttributes",
+        "create-alb RegisterTargets",
+        "point-domain ChangeResourceRecordSets",
+        "request-cert ChangeResourceRecordSets",
+        "request-cert RequestCertificate",
+        "set-redirect ModifyListener",
+    ]
+    mark = len(aws.calls())
+    teardown(stack, domain=world.domain)
+    assert sorted(stack.changes(mark)) == [
+        "teardown ChangeResourceRecordSets",
+        "teardown DeleteLoadBalancer",
+        "teardown DeleteSecurityGroup",
+        "teardown DeleteTargetGroup",
+        "teardown RevokeSecurityGroupIngress",
+    ]
+
+
 def test_provision_again_changes_nothing(aws: LocalAws, stack: Stack, world: World) -> None:
     first = provision(stack, world)
     before, mark = snapshot(aws), len(aws.calls())
