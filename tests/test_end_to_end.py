@@ -37,9 +37,9 @@ def decisions(execution: Execution) -> dict[str, str]:
     return {item["resource"]: item["decision"] for item in execution.output["items"]}
 
 
-def unchanged(before: Snapshot, world: World) -> bool:
-    """Whether all is as it was, but for the certificate that Albatross keeps."""
-    return not differences(before, without_certificate(snapshot(world.aws), world.domain))
+def changed(before: Snapshot, world: World) -> list[str]:
+    """What is not as it was, but for the certificate that Albatross keeps."""
+    return differences(before, without_certificate(snapshot(world.aws), world.domain))
 
 
 def load_balancers(aws: LocalAws) -> list[str]:
@@ -343,7 +343,7 @@ def test_teardown_leaves_the_world_as_it_was(aws: LocalAws, stack: Stack, world:
     before = snapshot(aws)
     provision(stack, world)
     answer = teardown(stack, domain=world.domain)
-    assert unchanged(before, world)
+    assert changed(before, world) == []
     [record] = world.records(world.domain)
     assert (record["TTL"], record["ResourceRecords"]) == (TTL, [{"Value": world.public_ip}])
     assert decisions(answer) == {
@@ -496,10 +496,10 @@ def test_a_failed_provision_is_rolled_back(aws: LocalAws, stack: Stack, world: W
     assert (failed.status, failed.error) == ("FAILED", "TargetsNotHealthy")
     for word in (world.instances[0], "Target.ResponseCodeMismatch", "500", "/health"):
         assert word in failed.cause
-    assert unchanged(before, world)
+    assert changed(before, world) == []
     reaction = stack.reaction(failed.arn)
     assert reaction.status == "SUCCEEDED", reaction.cause
-    assert unchanged(before, world)
+    assert changed(before, world) == []
 
 
 def test_a_failed_provision_is_kept_on_request(aws: LocalAws, stack: Stack, world: World) -> None:
@@ -539,7 +539,7 @@ def test_a_stopped_provision_is_cleaned_up(aws: LocalAws, stack: Stack, world: W
     reaction = stack.reaction(arn)
     assert reaction.status == "SUCCEEDED", reaction.cause
     assert reaction.output["removed"] == [world.domain.replace(".", "-")]
-    assert unchanged(before, world)
+    assert changed(before, world) == []
 
 
 def test_a_certificate_that_fails_ends_it_at_once(aws: LocalAws, stack: Stack, world: World) -> None:
@@ -548,7 +548,7 @@ def test_a_certificate_that_fails_ends_it_at_once(aws: LocalAws, stack: Stack, w
     failed = stack.run("provision", world.input)
     assert (failed.status, failed.error) == ("FAILED", "CertificateFailed")
     assert "CAA_ERROR" in failed.cause
-    assert unchanged(before, world)
+    assert changed(before, world) == []
 
 
 def test_bad_input_changes_nothing(aws: LocalAws, stack: Stack, world: World) -> None:
@@ -591,9 +591,9 @@ def test_what_has_our_name_and_is_not_ours_is_left_alone(
     failed = stack.run("provision", world.input)
     assert (failed.status, failed.error) == ("FAILED", "NotOurs")
     assert foreign in failed.cause
-    assert unchanged(before, world)
+    assert changed(before, world) == []
     assert set(decisions(teardown(stack, domain=world.domain)).values()) <= {"keep"}
-    assert unchanged(before, world)
+    assert changed(before, world) == []
 
 
 def settle(aws: LocalAws) -> None:
@@ -638,7 +638,7 @@ def test_overwrite_replaces_a_foreign_record_until_teardown(
     [alias] = world.records(world.domain)
     assert "AliasTarget" in alias
     teardown(stack, domain=world.domain)
-    assert unchanged(before, world)
+    assert changed(before, world) == []
     [back] = world.records(world.domain)
     assert {field: back[field] for field in foreign} == foreign
 
