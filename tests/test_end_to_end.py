@@ -322,6 +322,22 @@ def test_input_overrides_the_defaults(aws: LocalAws, stack: Stack, world: World)
     assert ranges == {"192.0.2.0/24"}
 
 
+def test_a_given_certificate_is_used_and_left(aws: LocalAws, stack: Stack, world: World) -> None:
+    acm = aws.client("acm")
+    own = acm.request_certificate(DomainName=world.domain, ValidationMethod="DNS")["CertificateArn"]
+    [option] = acm.describe_certificate(CertificateArn=own)["Certificate"]["DomainValidationOptions"]
+    record = option["ResourceRecord"]
+    world.put_record(
+        {"Type": "CNAME", "TTL": 300, "ResourceRecords": [{"Value": record["Value"]}]}, name=record["Name"]
+    )
+    before = snapshot(aws)
+    answer = provision(stack, world, certificateArn=own)
+    assert answer.output["certificateArn"] == own
+    assert list(snapshot(aws)["certificate"]) == [own]
+    teardown(stack, domain=world.domain, certificate="delete")
+    assert differences(before, snapshot(aws)) == []
+
+
 def test_two_at_the_same_time_end_in_one_of_each(aws: LocalAws, stack: Stack, world: World) -> None:
     executions = [stack.wait(arn) for arn in [stack.start("provision", world.input) for _ in range(2)]]
     assert [execution.status for execution in executions] == ["SUCCEEDED"] * 2, [
@@ -594,6 +610,17 @@ def test_what_has_our_name_and_is_not_ours_is_left_alone(
     assert changed(before, world) == []
     assert set(decisions(teardown(stack, domain=world.domain)).values()) <= {"keep"}
     assert changed(before, world) == []
+
+
+@pytest.mark.xfail(strict=True, reason="the second domain takes the first one's load balancer over")
+def test_a_name_is_of_one_domain(aws: LocalAws, stack: Stack, world: World) -> None:
+    provision(stack, world, name="mine")
+    before = snapshot(aws)
+    other = world.domain.replace("api.", "www.")
+    failed = stack.run("provision", world.input | {"name": "mine", "domain": other})
+    assert failed.status == "FAILED"
+    assert world.domain in failed.cause
+    assert differences(before, without_certificate(snapshot(aws), other)) == []
 
 
 def settle(aws: LocalAws) -> None:

@@ -445,6 +445,14 @@ def test_point_domain_creates_where_nothing_stood(stack: Stack, world: World, bu
     assert outcomes(stack.invoke("point-domain", built)) == {"alias record": "created"}
 
 
+def test_point_domain_writes_both_kinds_for_dualstack(stack: Stack, world: World, built: dict) -> None:
+    built["environment"]["ipAddressType"] = "dualstack"
+    stack.invoke("point-domain", built)
+    records = world.records(world.domain)
+    assert sorted(record["Type"] for record in records) == ["A", "AAAA"]
+    assert len({record["AliasTarget"]["DNSName"] for record in records}) == 1
+
+
 def test_point_domain_leaves_a_foreign_record(aws: LocalAws, stack: Stack, world: World, built: dict) -> None:
     world.put_record({"Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "198.51.100.7"}]})
     before = snapshot(aws)
