@@ -41,8 +41,9 @@ lint: $(VENV) ## Check formats and code; the template's and state machines' lint
 clean: ## Remove all that the other targets made
 	rm -rf .venv node_modules .aws-sam target
 
+# In debug mode, so that `cargo test` compiles no dependency a second time.
 $(BUILT): $(VENV) $(SOURCES)
-	.venv/bin/sam build --template template.yaml --build-dir $(@D) --parameter-overrides Architecture=$(ARCHITECTURE)
+	SAM_BUILD_MODE=debug .venv/bin/sam build --template template.yaml --build-dir $(@D) --parameter-overrides Architecture=$(ARCHITECTURE)
 	@touch $@
 
 $(VENV): tests/requirements.txt

@@ -1,6 +1,6 @@
 //! First state of provision: checks the whole input and resolves it to an environment. Reads only.
 
-use albatross::environment::{Environment, Input};
+use albatross::environment::{Environment, Input, IpAddressType};
 use albatross::error::Result;
 use albatross::{aws, certificate, dns, instance, lambda, load_balancer, network, security_group};
 use serde::Deserialize;
@@ -32,18 +32,26 @@ async fn check(
             None => Ok(()),
         }
     };
-    let (instances, zones, ()) =
-        tokio::try_join!(instance::check(ec2, &input.instances), dns::zones(route53), given_certificate)?;
+    let (stack, name) = (lambda::stack(), input.name());
+    let (instances, zones, groups, ()) = tokio::try_join!(
+        instance::check(ec2, &input.instances),
+        dns::zones(route53),
+        security_group::ours(ec2, &stack, Some(&name)),
+        given_certificate,
+    )?;
     let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
     let (subnets, standing) =
         tokio::try_join!(network::subnets(ec2, &instances.vpc), dns::standing(route53, &zone.id, &input.domain))?;
     let chosen = network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones)?;
+    if input.ip_address_type == IpAddressType::Dualstack {
+        network::check_ipv6(&chosen)?;
+    }
     let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
     let groups_to_open =
         security_group::groups_to_open(ec2, &instances.groups, input.open_instance_group, input.port, &from).await?;
     let mut environment = Environment {
-        stack: lambda::stack(),
-        name: input.name(),
+        stack,
+        name,
         allowed_cidrs: input.allowed_cidrs(),
         subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
         domain: input.domain,
@@ -62,6 +70,7 @@ async fn check(
         keep_until: input.keep_until,
         complete: false,
     };
+    environment.check_standing(&groups)?;
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &load_balancer::Front::default(), &standing)?;
     environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);

@@ -13,8 +13,24 @@ pub struct Address {
     pub allocation_id: String,
     pub public_ip: String,
     pub consent: bool,
+    /// Of the instance that it is associated with.
+    pub instance: Option<String>,
     association_id: Option<String>,
     marked: bool,
+}
+
+impl Address {
+    #[cfg(test)]
+    pub fn of_instance(instance: &str, public_ip: &str, consent: bool) -> Self {
+        Address {
+            allocation_id: "eipalloc-1".into(),
+            public_ip: public_ip.into(),
+            consent,
+            instance: Some(instance.into()),
+            association_id: Some("eipassoc-1".into()),
+            marked: false,
+        }
+    }
 }
 
 /// The addresses of these instances, and those that an interrupted [`remove`] has marked as this environment's.
@@ -34,6 +50,7 @@ pub async fn find(
             allocation_id: address.allocation_id().unwrap_or_default().into(),
             public_ip: address.public_ip().unwrap_or_default().into(),
             consent: tags.get(ON_TEARDOWN) == Some("release"),
+            instance: address.instance_id().map(Into::into),
             association_id: address.association_id().filter(|id| !id.is_empty()).map(Into::into),
             marked,
         })

@@ -2,6 +2,8 @@
 //!
 //! What to change is a pure function of what stands ([`point`], [`restore`]); the effects are below it.
 
+use std::collections::HashSet;
+
 use aws_sdk_route53 as route53;
 use route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, HostedZone, ResourceRecord, ResourceRecordSet, RrType,
@@ -411,8 +413,15 @@ pub struct Restoration {
 
 /// The edits that take our alias away and put back what stood before; `None` where we own nothing at the domain.
 ///
-/// An alias that was changed by hand since is somebody's: it stays, and only the ownership record goes.
-pub fn restore(stack: &str, environment: &str, domain: &str, standing: &Standing) -> Option<Restoration> {
+/// An alias that was changed by hand since is somebody's: it stays, and only the ownership record goes. A record that
+/// points at an address or name in `going` is not put back.
+pub fn restore(
+    stack: &str,
+    environment: &str,
+    domain: &str,
+    standing: &Standing,
+    going: &HashSet<String>,
+) -> Option<Restoration> {
     let record = standing.ownership.as_ref()?;
     let ownership = Ownership::parse(record, domain).filter(|ownership| ownership.is_of(stack, environment))?;
     let (ours, others): (Vec<_>, Vec<_>) = standing
@@ -420,19 +429,32 @@ pub fn restore(stack: &str, environment: &str, domain: &str, standing: &Standing
         .iter()
         .filter(|record| is_address(record))
         .partition(|record| points_at(record, &ownership.target));
-    let mut edits: Vec<Edit> = ours.into_iter().cloned().map(Edit::Delete).collect();
-    let reason = if !others.is_empty() {
-        let names: Vec<String> = others.into_iter().map(describe).collect();
-        format!("changed by hand since ({}): that stays", names.join("; "))
-    } else if ownership.previous.is_empty() {
-        "nothing stood there before".into()
-    } else {
-        edits.extend(ownership.previous.iter().cloned().map(Edit::Create));
-        let names: Vec<String> = ownership.previous.iter().map(describe).collect();
-        format!("put back: {}", names.join("; "))
+    let leads_nowhere = |record: &ResourceRecordSet| {
+        record.resource_records().iter().any(|value| going.contains(value.value().trim_end_matches('.')))
     };
+    let (lost, previous): (Vec<_>, Vec<_>) = ownership.previous.iter().partition(|record| leads_nowhere(record));
+    let mut edits: Vec<Edit> = ours.into_iter().cloned().map(Edit::Delete).collect();
+    let mut reasons = vec![];
+    if !others.is_empty() {
+        reasons.push(format!("changed by hand since, that stays: {}", listed(&others)));
+    } else {
+        edits.extend(previous.iter().map(|record| Edit::Create((*record).clone())));
+        if !previous.is_empty() {
+            reasons.push(format!("put back: {}", listed(&previous)));
+        }
+        if !lost.is_empty() {
+            reasons.push(format!("not put back, as what it points at goes too: {}", listed(&lost)));
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("nothing stood there before".into());
+    }
     edits.push(Edit::Delete(record.clone()));
-    Some(Restoration { edits, reason })
+    Some(Restoration { edits, reason: reasons.join("; ") })
+}
+
+fn listed(records: &[&ResourceRecordSet]) -> String {
+    records.iter().map(|record| describe(record)).collect::<Vec<_>>().join("; ")
 }
 
 // --- Effects -----------------------------------------------------------------------------------------------------
@@ -671,7 +693,7 @@ mod tests {
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
         let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()) };
-        let restoration = restore("albatross", "api-example-com", DOMAIN, &after).unwrap();
+        let restoration = restored(&after).unwrap();
         assert_eq!(summary(&restoration.edits), "delete A, create A, create AAAA, delete TXT");
         let named = |record: &ResourceRecordSet| {
             let mut record = record.clone();
@@ -693,12 +715,25 @@ mod tests {
         assert_eq!(Ownership::parse(&record, DOMAIN).unwrap().previous, previous);
     }
 
+    fn restored(standing: &Standing) -> Option<Restoration> {
+        restore("albatross", "api-example-com", DOMAIN, standing, &HashSet::new())
+    }
+
+    #[test]
+    fn a_record_whose_address_goes_is_not_put_back() {
+        let standing = Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(INSTANCE)])) };
+        let going = HashSet::from([INSTANCE.to_owned()]);
+        let restoration = restore("albatross", "api-example-com", DOMAIN, &standing, &going).unwrap();
+        assert_eq!(summary(&restoration.edits), "delete A, delete TXT");
+        assert!(restoration.reason.contains(INSTANCE), "{}", restoration.reason);
+    }
+
     #[test]
     fn restore_leaves_what_was_changed_by_hand() {
         let by_hand = Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])) };
-        assert_eq!(summary(&restore("albatross", "api-example-com", DOMAIN, &by_hand).unwrap().edits), "delete TXT");
+        assert_eq!(summary(&restored(&by_hand).unwrap().edits), "delete TXT");
         let others = Standing { records: vec![our_alias()], ownership: Some(ownership("other", "x", vec![])) };
-        assert_eq!(restore("albatross", "api-example-com", DOMAIN, &others), None);
+        assert_eq!(restored(&others), None);
     }
 
     #[test]

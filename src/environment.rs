@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::instance::Target;
+use crate::security_group;
+use crate::tags;
 
 /// What `<name>-target-group` leaves of ELB's 32 characters.
 const NAME_MAX: usize = 19;
@@ -195,6 +197,28 @@ impl Environment {
         let mut parts = vec![self.stack.as_str(), &self.name, &self.domain];
         parts.extend(salt.iter().map(String::as_str));
         hash(&parts.join("\n"), 32)
+    }
+
+    /// Checks that what stands of it already is for the same domain and in the same VPC; `standing` are its security
+    /// groups, one of which stands as long as anything does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`].
+    pub fn check_standing(&self, standing: &[security_group::Ours]) -> Result<()> {
+        for group in standing {
+            let domain = group.tags.get(tags::DOMAIN).unwrap_or_default();
+            if domain != self.domain {
+                let problem =
+                    format!("environment {} fronts {domain}; give another name, or tear that down first", self.name);
+                return Err(Error::input("$.name", problem));
+            }
+            if group.vpc != self.vpc {
+                let problem =
+                    format!("they lie in {}, the environment stands in {}; tear it down first", self.vpc, group.vpc);
+                return Err(Error::input("$.instances", problem));
+            }
+        }
+        Ok(())
     }
 
     /// The Strict-Transport-Security header.
@@ -423,8 +447,9 @@ pub fn check_name(name: &str) -> Result<()> {
     if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         || name.starts_with('-')
         || name.ends_with('-')
+        || name.contains("--")
     {
-        return wrong("is not made of a-z, 0-9 and inner hyphens".into());
+        return wrong("is not made of a-z, 0-9 and single inner hyphens".into());
     }
     if is_reserved(name) {
         return wrong(
@@ -440,7 +465,8 @@ fn is_reserved(name: &str) -> bool {
 
 /// The domain with hyphens for dots; where that is too long or reserved, its beginning and a hash of the domain.
 pub fn default_name(domain: &str) -> String {
-    let plain = domain.replace('.', "-");
+    // ELB takes no two hyphens in a row, and an internationalized label has them: xn--bcher-kva.
+    let plain = domain.replace("xn--", "xn-").replace('.', "-");
     if plain.len() <= NAME_MAX && !is_reserved(&plain) {
         return plain;
     }
@@ -517,6 +543,7 @@ mod tests {
             (with("domain", json!(format!("{}.example.com", "a".repeat(60)))), "$.domain"),
             (with("name", json!("twenty-characters-xx")), "$.name"),
             (with("name", json!("Api")), "$.name"),
+            (with("name", json!("a--b")), "$.name"),
             (with("name", json!("internal-api")), "$.name"),
             (with("name", json!("")), "$.name"),
             (with("port", json!(0)), "$.port"),

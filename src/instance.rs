@@ -68,7 +68,7 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         found
             .groups
             .push(instance.security_groups().iter().filter_map(|group| group.group_id()).map(Into::into).collect());
-        found.targets.push(Target { id: id.clone(), addresses: addresses(instance) });
+        found.targets.push(Target { id: id.clone(), addresses: [public(instance), ipv6(instance)].concat() });
     }
     Ok(found)
 }
@@ -77,15 +77,15 @@ fn state(instance: &Instance) -> InstanceStateName {
     instance.state().and_then(|state| state.name()).cloned().unwrap_or_else(|| "unknown".into())
 }
 
-fn addresses(instance: &Instance) -> Vec<String> {
-    let v6 = instance.network_interfaces().iter().flat_map(|interface| interface.ipv6_addresses());
-    [instance.public_ip_address(), instance.public_dns_name()]
-        .into_iter()
-        .flatten()
-        .chain(v6.filter_map(|address| address.ipv6_address()))
-        .filter(|address| !address.is_empty())
-        .map(Into::into)
-        .collect()
+/// The public IPv4 address and the DNS name that goes with it.
+fn public(instance: &Instance) -> Vec<String> {
+    let named = [instance.public_ip_address(), instance.public_dns_name()].into_iter().flatten();
+    named.filter(|address| !address.is_empty()).map(Into::into).collect()
+}
+
+fn ipv6(instance: &Instance) -> Vec<String> {
+    let of_interfaces = instance.network_interfaces().iter().flat_map(|interface| interface.ipv6_addresses());
+    of_interfaces.filter_map(|address| address.ipv6_address()).map(Into::into).collect()
 }
 
 /// The user's word on an instance.
@@ -100,8 +100,22 @@ pub enum Consent {
 pub struct AtTeardown {
     pub id: String,
     pub consent: Option<Consent>,
-    /// Charged for computing: `pending`, `running` or still `stopping`.
     pub state: InstanceStateName,
+    /// Public IPv4 address and DNS name: an Elastic IP's, or lost when the instance stops.
+    pub public: Vec<String>,
+    /// Lost when the instance is terminated.
+    pub ipv6: Vec<String>,
+}
+
+impl AtTeardown {
+    /// What consent ends, where it is not ended already.
+    pub fn ends(&self) -> Option<Consent> {
+        use InstanceStateName::{ShuttingDown, Stopped, Stopping, Terminated};
+        match (self.consent, &self.state) {
+            (_, Terminated | ShuttingDown) | (Some(Consent::Stop), Stopped | Stopping) => None,
+            (consent, _) => consent,
+        }
+    }
 }
 
 /// The instances of these ids that still exist. Ids that AWS has forgotten are left out.
@@ -126,6 +140,8 @@ pub async fn find(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<AtT
                 id: instance.instance_id().unwrap_or_default().into(),
                 consent,
                 state: state(instance),
+                public: public(instance),
+                ipv6: ipv6(instance),
             });
         }
     }

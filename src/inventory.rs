@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 
 use aws_config::SdkConfig;
-use aws_sdk_ec2::types::InstanceStateName;
 use aws_sdk_route53::types::HostedZone;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address};
 use crate::certificate::{self, Certificate};
-use crate::dns::{self, Edit};
+use crate::dns::{self, Edit, Standing};
 use crate::environment;
 use crate::error::{Call, Codes, Error, Result};
-use crate::instance::{self, Consent};
+use crate::instance::{self, AtTeardown, Consent};
 use crate::load_balancer;
 use crate::security_group::{self, OpenRule};
 use crate::tags::{self, Tags};
@@ -124,14 +123,15 @@ pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> 
             ),
         ));
     }
-    let instances = targets.as_ref().map(|targets| targets.instances.clone()).unwrap_or_default();
-    let (records, addresses, instances, certificates) = tokio::try_join!(
-        records(clients, identity),
-        addresses(clients, identity, &instances, input),
-        targets_of(clients, &instances, input),
+    let ids = targets.as_ref().map(|targets| targets.instances.clone()).unwrap_or_default();
+    let (standing, addresses, instances, certificates) = tokio::try_join!(
+        standing(clients, identity),
+        address::find(&clients.ec2, &ids, &stack, &name),
+        instance::find(&clients.ec2, &ids),
         certificates(clients, identity, input),
     )?;
-    let mut list: Vec<Listed> = records.into_iter().collect();
+    let going = if input.own_only { HashSet::new() } else { going(&addresses, &instances) };
+    let mut list: Vec<Listed> = records(identity, standing.as_ref(), &going).into_iter().collect();
     list.extend(front.map(|front| {
         acted(
             "load balancer",
@@ -141,8 +141,8 @@ pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> 
             Action::LoadBalancer(front.arn.clone()),
         )
     }));
-    list.extend(addresses);
-    list.extend(instances);
+    list.extend(addresses.into_iter().map(|address| listed_address(address, input.own_only)));
+    list.extend(instances.into_iter().map(|instance| listed_instance(instance, input.own_only)));
     list.extend(rules.into_iter().map(|rule| {
         let id = format!("{} in {}", rule.id, rule.group);
         acted(
@@ -185,69 +185,65 @@ async fn learn(clients: &Clients, identity: &mut Identity, tagged: Option<&Tags>
     Ok(())
 }
 
-async fn records(clients: &Clients, identity: &Identity) -> Result<Option<Listed>> {
-    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(None) };
-    let Some(standing) = dns::standing(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"])? else {
-        return Ok(None);
-    };
-    Ok(dns::restore(&identity.stack, &identity.name, domain, &standing).map(|restoration| {
-        let action = Action::Records { zone: zone.clone(), edits: restoration.edits };
-        acted("alias record", domain, Decision::Restore, restoration.reason, action)
-    }))
+async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<Standing>> {
+    match (&identity.domain, &identity.zone) {
+        (Some(domain), Some(zone)) => dns::standing(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"]),
+        _ => Ok(None),
+    }
 }
 
-async fn addresses(
-    clients: &Clients,
-    identity: &Identity,
-    instances: &HashSet<String>,
-    input: &Input,
-) -> Result<Vec<Listed>> {
-    let found = address::find(&clients.ec2, instances, &identity.stack, &identity.name).await?;
-    Ok(found
-        .into_iter()
-        .map(|address| {
-            let id = format!("{} ({})", address.allocation_id, address.public_ip);
-            match (address.consent, input.own_only) {
-                (false, _) => kept(
-                    "Elastic IP",
-                    id,
-                    format!("yours; tag it {} = release to release it at teardown ($0.005 an hour)", tags::ON_TEARDOWN),
-                ),
-                (true, true) => kept("Elastic IP", id, "yours; only a whole teardown touches it"),
-                (true, false) => {
-                    acted("Elastic IP", id, Decision::Release, "you consented by tag", Action::Address(address))
-                }
-            }
-        })
-        .collect())
+fn records(identity: &Identity, standing: Option<&Standing>, going: &HashSet<String>) -> Option<Listed> {
+    let (domain, zone) = (identity.domain.as_ref()?, identity.zone.as_ref()?);
+    let restoration = dns::restore(&identity.stack, &identity.name, domain, standing?, going)?;
+    let action = Action::Records { zone: zone.clone(), edits: restoration.edits };
+    Some(acted("alias record", domain, Decision::Restore, restoration.reason, action))
 }
 
-async fn targets_of(clients: &Clients, ids: &HashSet<String>, input: &Input) -> Result<Vec<Listed>> {
-    let found = instance::find(&clients.ec2, ids).await?;
-    Ok(found
-        .into_iter()
-        .map(|instance| {
-            let (id, state) = (instance.id, instance.state);
-            let ends = match (instance.consent, &state) {
-                (_, InstanceStateName::Terminated | InstanceStateName::ShuttingDown) => None,
-                (Some(Consent::Stop), InstanceStateName::Stopped | InstanceStateName::Stopping) => None,
-                (consent, _) => consent,
-            };
-            match (ends, instance.consent, input.own_only) {
-                (_, None, _) => kept(
-                    "instance",
-                    id,
-                    format!("yours; tag it {} = stop or terminate to end its charges at teardown", tags::ON_TEARDOWN),
-                ),
-                (None, Some(_), _) => kept("instance", id, format!("already {state}")),
-                (Some(_), _, true) => kept("instance", id, "yours; only a whole teardown touches it"),
-                (Some(consent), _, false) => {
-                    let decision = if consent == Consent::Stop { Decision::Stop } else { Decision::Terminate };
-                    acted("instance", id.clone(), decision, "you consented by tag", Action::Instance(id, consent))
-                }
-            }
-        })
-        .collect())
+/// The addresses and DNS names that the user's consent gives up: a record that is put back must not point at them, as
+/// the next to get such an address would serve the user's domain.
+fn going(addresses: &[Address], instances: &[AtTeardown]) -> HashSet<String> {
+    let mut going: HashSet<String> =
+        addresses.iter().filter(|address| address.consent).map(|address| address.public_ip.clone()).collect();
+    for instance in instances {
+        let elastic = addresses.iter().find(|address| address.instance.as_ref() == Some(&instance.id));
+        if elastic.map_or(instance.ends().is_some(), |address| address.consent) {
+            going.extend(instance.public.iter().cloned());
+        }
+        if instance.ends() == Some(Consent::Terminate) {
+            going.extend(instance.ipv6.iter().cloned());
+        }
+    }
+    going
+}
+
+fn listed_address(address: Address, own_only: bool) -> Listed {
+    let id = format!("{} ({})", address.allocation_id, address.public_ip);
+    match (address.consent, own_only) {
+        (false, _) => kept(
+            "Elastic IP",
+            id,
+            format!("yours; tag it {} = release to release it at teardown ($0.005 an hour)", tags::ON_TEARDOWN),
+        ),
+        (true, true) => kept("Elastic IP", id, "yours; only a whole teardown touches it"),
+        (true, false) => acted("Elastic IP", id, Decision::Release, "you consented by tag", Action::Address(address)),
+    }
+}
+
+fn listed_instance(instance: AtTeardown, own_only: bool) -> Listed {
+    match (instance.ends(), instance.consent, own_only) {
+        (_, None, _) => kept(
+            "instance",
+            instance.id,
+            format!("yours; tag it {} = stop or terminate to end its charges at teardown", tags::ON_TEARDOWN),
+        ),
+        (None, Some(_), _) => kept("instance", instance.id, format!("already {}", instance.state)),
+        (Some(_), _, true) => kept("instance", instance.id, "yours; only a whole teardown touches it"),
+        (Some(consent), _, false) => {
+            let decision = if consent == Consent::Stop { Decision::Stop } else { Decision::Terminate };
+            let action = Action::Instance(instance.id.clone(), consent);
+            acted("instance", instance.id, decision, "you consented by tag", action)
+        }
+    }
 }
 
 async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> Result<Vec<Listed>> {
@@ -318,6 +314,49 @@ pub async fn carry_out(clients: &Clients, identity: &Identity, action: &Action) 
                 }
             }
             certificate::remove(&clients.acm, &certificate.arn).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ec2::types::InstanceStateName;
+
+    fn instance(consent: Option<Consent>) -> AtTeardown {
+        AtTeardown {
+            id: "i-1".into(),
+            consent,
+            state: InstanceStateName::Running,
+            public: vec!["203.0.113.7".into()],
+            ipv6: vec!["2001:db8::7".into()],
+        }
+    }
+
+    fn elastic(consent: bool) -> Address {
+        Address::of_instance("i-1", "203.0.113.7", consent)
+    }
+
+    fn sorted(going: HashSet<String>) -> Vec<String> {
+        let mut going: Vec<String> = going.into_iter().collect();
+        going.sort();
+        going
+    }
+
+    #[test]
+    fn an_address_goes_with_what_holds_it() {
+        let (stop, terminate) = (Some(Consent::Stop), Some(Consent::Terminate));
+        let cases: [(Vec<Address>, Option<Consent>, &[&str]); 7] = [
+            (vec![], None, &[]),
+            (vec![], stop, &["203.0.113.7"]),
+            (vec![], terminate, &["2001:db8::7", "203.0.113.7"]),
+            (vec![elastic(false)], stop, &[]),
+            (vec![elastic(false)], terminate, &["2001:db8::7"]),
+            (vec![elastic(true)], None, &["203.0.113.7"]),
+            (vec![elastic(true)], stop, &["203.0.113.7"]),
+        ];
+        for (addresses, consent, wanted) in cases {
+            assert_eq!(sorted(going(&addresses, &[instance(consent)])), wanted, "{addresses:?} {consent:?}");
         }
     }
 }

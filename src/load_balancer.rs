@@ -50,9 +50,11 @@ async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<Vec<(String, T
     for arns in arns.chunks(TAGS_A_CALL) {
         let answer = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
         let answer = answer.call("elasticloadbalancing:DescribeTags")?;
-        found.extend(answer.tag_descriptions().iter().map(|described| {
-            (described.resource_arn().unwrap_or_default().to_owned(), Tags::from(described.tags()))
-        }));
+        found.extend(
+            answer.tag_descriptions().iter().map(|described| {
+                (described.resource_arn().unwrap_or_default().to_owned(), Tags::from(described.tags()))
+            }),
+        );
     }
     Ok(found)
 }
@@ -71,20 +73,12 @@ async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalance
 /// The load balancer of the environment's name.
 ///
 /// # Errors
-/// [`Error::NotOurs`]; [`Error::InvalidInput`] where it stands in another VPC.
+/// [`Error::NotOurs`].
 pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Option<(LoadBalancer, Tags)>> {
     let Some(found) = describe(client, &environment.load_balancer_name()).await? else { return Ok(None) };
     let arn = found.load_balancer_arn().unwrap_or_default();
     let tags = tags(client, arn).await?;
     tags.check(environment, "load balancer", arn)?;
-    if found.vpc_id() != Some(&environment.vpc) {
-        let problem = format!(
-            "they lie in {}, the environment stands in {}; tear it down first",
-            environment.vpc,
-            found.vpc_id().unwrap_or_default()
-        );
-        return Err(Error::input("$.instances", problem));
-    }
     Ok(Some((found, tags)))
 }
 

@@ -93,6 +93,24 @@ pub fn choose<'a>(
     Ok(chosen)
 }
 
+/// A dualstack load balancer needs an IPv6 range in each of its subnets (ELB user guide, IP address types).
+///
+/// # Errors
+/// [`Error::InvalidInput`], naming the subnet.
+pub fn check_ipv6(chosen: &[&Subnet]) -> Result<()> {
+    let is_v6 = |range: &IpNet| matches!(range, IpNet::V6(_));
+    match chosen.iter().find(|subnet| !subnet.cidrs.iter().any(is_v6)) {
+        Some(subnet) => Err(Error::input(
+            "$.ipAddressType",
+            format!(
+                "dualstack needs an IPv6 range in every subnet, and {} has none; add one, or name others in \"subnets\"",
+                subnet.id
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn given<'a>(all: &'a [Subnet], ids: &[String]) -> Result<Vec<&'a Subnet>> {
     let mut chosen: Vec<&Subnet> = vec![];
     for (index, id) in ids.iter().enumerate() {
@@ -202,5 +220,8 @@ mod tests {
         vpc[2].free_addresses = 7;
         assert_eq!(path(choose(&vpc, Some(&strings(&["s2", "s3"])), None, &[])), "$.subnets[1]");
         assert_eq!(path(choose(&vpc[..2], None, None, &[])), "$.instances");
+        let v6 = Subnet { cidrs: vec!["2001:db8::/64".parse().unwrap()], ..subnet("s6", "a", true) };
+        assert!(check_ipv6(&[&v6]).is_ok());
+        assert!(check_ipv6(&[&v6, &vpc[0]]).is_err());
     }
 }

@@ -278,6 +278,7 @@ async fn admit(client: &ec2::Client, environment: &Environment, group: &str, fro
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub id: String,
+    pub vpc: String,
     pub tags: Tags,
 }
 
@@ -289,7 +290,11 @@ pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) 
     let groups = describe(client, filters).await?;
     Ok(groups
         .into_iter()
-        .map(|group| Ours { tags: Tags::from(group.tags()), id: group.group_id.unwrap_or_default() })
+        .map(|group| Ours {
+            tags: Tags::from(group.tags()),
+            vpc: group.vpc_id.unwrap_or_default(),
+            id: group.group_id.unwrap_or_default(),
+        })
         .collect())
 }
 

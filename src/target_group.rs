@@ -46,19 +46,11 @@ pub async fn ensure(
 /// The target group of the environment's name.
 ///
 /// # Errors
-/// [`Error::NotOurs`]; [`Error::InvalidInput`] where it stands in another VPC.
+/// [`Error::NotOurs`].
 pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Option<TargetGroup>> {
     let Some(group) = describe(client, &environment.target_group_name()).await? else { return Ok(None) };
     let arn = group.target_group_arn().unwrap_or_default();
     load_balancer::tags(client, arn).await?.check(environment, "target group", arn)?;
-    if group.vpc_id() != Some(&environment.vpc) {
-        let problem = format!(
-            "they lie in {}, the environment stands in {}; tear it down first",
-            environment.vpc,
-            group.vpc_id().unwrap_or_default()
-        );
-        return Err(Error::input("$.instances", problem));
-    }
     Ok(Some(group))
 }
 

@@ -208,6 +208,7 @@ BAD_INPUT = {
     "no consent to open": (with_field(openInstanceGroup=False), "$.openInstanceGroup"),
     "certificate that does not exist": (with_field(certificateArn=ABSENT_CERTIFICATE), "$.certificateArn"),
     "pending certificate": (with_a_pending_certificate, "$.certificateArn"),
+    "dualstack without IPv6": (with_field(ipAddressType="dualstack"), "$.ipAddressType"),
     "unknown DNS policy": (with_field(dns="steal"), "$.dns"),
     "keepUntil that is no date": (with_field(keepUntil="tomorrow"), "$.keepUntil"),
 }
