@@ -47,11 +47,7 @@ pub fn choose_zone(zones: &[HostedZone], domain: &str, given: Option<&str>) -> R
         None => match closest[..] {
             [zone] => zone,
             [] => {
-                let hidden = if zones.iter().any(|zone| holds(zone)) {
-                    " (a private one does not serve the internet)"
-                } else {
-                    ""
-                };
+                let hidden = if zones.iter().any(holds) { " (a private one does not serve the internet)" } else { "" };
                 return Err(Error::input(
                     "$.domain",
                     format!(
