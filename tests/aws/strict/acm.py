@@ -195,6 +195,16 @@ def request_certificate(
     return arn
 
 
+@replaces(AWSCertificateManagerResponse, "get_certificate")
+def get_issued_certificate(original, self):
+    """There is none to get while it is pending."""
+    certificate = self.acm_backend.get_certificate(self._get_param("CertificateArn"))
+    if certificate.status == "PENDING_VALIDATION":
+        message = f"The certificate {certificate.arn} is not issued yet"
+        raise AWSError(message, exception_type="RequestInProgressException")
+    return original(self)
+
+
 @replaces(AWSCertificateManagerResponse, "request_certificate")
 def request_with_key_type(original, self):
     """moto makes every key RSA; the type asked for is what ACM says and filters by."""
