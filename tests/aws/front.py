@@ -2,7 +2,8 @@
 
 HTTP/1.1 in plain and over TLS, with the listener's default action: forward, redirect or fixed response. What a
 request meets is looked up when it comes, so a ModifyListener leaves no gap. Not here: rules beside the default one,
-HTTP/2, WebSockets, TLS before 1.2, streamed bodies, and whether the load balancer's own groups admit the client.
+targets other than instances, HTTP/2, WebSockets, TLS before 1.2, streamed bodies, and whether the load balancer's own
+groups admit the client.
 """
 
 import functools
@@ -11,11 +12,13 @@ import itertools
 import random
 import re
 import ssl
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from urllib.parse import urlsplit
 
 from moto.acm.models import CertBundle
@@ -137,7 +140,10 @@ def forward(request: Request, load_balancer: FakeLoadBalancer, config: dict, tur
     if not admitted:
         return own_answer(504)
     seconds = float(load_balancer.attrs.get("idle_timeout.timeout_seconds", IDLE_SECONDS))
-    connection = http.client.HTTPConnection(health.backend_of(instance) or "127.0.0.1:1", timeout=seconds)
+    backend = health.backend_of(instance)
+    if backend is None:
+        return own_answer(502)
+    connection = http.client.HTTPConnection(backend, timeout=seconds)
     try:
         connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
         for name, value in _sent_on(request, load_balancer):
@@ -319,10 +325,11 @@ class Handler(BaseHTTPRequestHandler):
         """Access logs are not on."""
 
 
-class Door(ThreadingHTTPServer):
+class Door(ThreadingTCPServer):
     """One port of one load balancer, on a free port of loopback."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, load_balancer: FakeLoadBalancer, port: int):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -333,7 +340,7 @@ class Door(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.server_port}"
+        return f"127.0.0.1:{self.server_address[1]}"
 
     def listener(self) -> FakeListener | None:
         """The listener that stands here now. A load balancer that is not active yet serves nothing."""
@@ -356,7 +363,9 @@ class Door(ThreadingHTTPServer):
             super().finish_request(secure, client_address)
 
     def handle_error(self, request, client_address) -> None:
-        """A client that goes away, or does not like the certificate, is nothing to report."""
+        """A client that goes away, or does not like the certificate, is nothing to report; all else is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def close(self) -> None:
         """Serve no more from now on; the port itself is given back a moment later."""
@@ -404,11 +413,11 @@ def follow() -> None:
 
 @replaces(ELBV2Response, "call_action")
 def call_and_follow(original, self):
-    """The answer to a call comes when its listeners listen."""
-    with lock:
-        answer = original(self)
+    """The answer to a call comes when its listeners listen; where it gets lost they listen too."""
+    try:
+        return original(self)
+    finally:
         follow()
-    return answer
 
 
 def addresses() -> dict[str, str]:

@@ -51,7 +51,7 @@ class LocalAws:
             self.authority = Authority(Path(_request(f"{self._moto.url}/_albatross/authority")))
             # What functions reach a load balancer by, and trust its certificates with; on AWS they have neither.
             front = {
-                "ALBATROSS_RESOLVE": f"{self._moto.url}/_albatross/front",
+                "ALBATROSS_RESOLVE": self.front_url,
                 "SSL_CERT_FILE": str(self.authority.root_file),
             }
             scale = str(_wait_scale(self._speed))
@@ -90,9 +90,14 @@ class LocalAws:
         """Invocations on MiniStack after the one numbered `since`: n, function, started, ended, error."""
         return _request(f"{self._ministack.url}/_albatross/invocations?since={since}")
 
+    @property
+    def front_url(self) -> str:
+        """Answers what `front` does; with `/<DNS name>:<port>` after it, the one address."""
+        return f"{self._moto.url}/_albatross/front"
+
     def front(self) -> dict[str, str]:
         """Where load balancers really listen: `<DNS name>:<port>` → `127.0.0.1:<port>`."""
-        return _request(f"{self._moto.url}/_albatross/front")
+        return _request(self.front_url)
 
     def reset(self) -> None:
         """Forget all resources and calls on moto; what is deployed on MiniStack stays."""
