@@ -477,7 +477,7 @@ def test_verify_https_names_a_certificate_that_nobody_trusts(
     aws: LocalAws, stack: Stack, world: World, serving: dict, tmp_path: Path
 ) -> None:
     present(aws, serving, *Authority(tmp_path).certificate(world.domain))
-    assert "UnknownIssuer" in fails(stack, "verify-https", serving, "HttpsNotServing")
+    assert "invalid peer certificate" in fails(stack, "verify-https", serving, "HttpsNotServing")
 
 
 def test_verify_https_names_a_backend_that_is_not_well(
