@@ -10,7 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from .curl import curl
 from .follow import Follower
@@ -166,8 +168,8 @@ class Demo:
         secure = curl(self._aws, dns_name, f"https://{domain}{path}")
         plain = curl(self._aws, dns_name, f"http://{domain}{path}")
         for asked in (secure, plain):
-            self._say(f"[bold]$ {escape(asked.command)}")
-            self._console.print(escape(asked.output.rstrip()), style="dim")
+            self._console.print(f"  [bold]$ {escape(asked.command)}", soft_wrap=True)
+            self._console.print(Padding(Text(asked.output.strip(), "dim"), (0, 0, 1, 2)))
         hsts = secure.header("Strict-Transport-Security")
         self._check(
             secure.status == 200 and hsts is not None,
