@@ -127,6 +127,13 @@ mod tests {
 
     const DOMAIN: &str = "api.example.com";
 
+    #[tokio::test]
+    async fn on_aws_a_name_is_resolved_and_its_own_port_taken() {
+        let found = addresses("localhost", 443).await.unwrap();
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 443));
+    }
+
     #[test]
     fn a_permanent_redirect_to_the_domains_root_is_right_with_and_without_port() {
         for to in ["https://api.example.com/", "https://api.example.com:443/"] {

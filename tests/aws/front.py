@@ -16,10 +16,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
-from urllib.parse import urlsplit
 
 from moto.acm.models import CertBundle
 from moto.elbv2.models import ELBv2Backend, FakeListener, FakeLoadBalancer, elbv2_backends
@@ -78,7 +77,7 @@ def own_answer(status: int, *headers: tuple[str, str]) -> Answer:
     return Answer(status, REASONS[status], [*own, *headers], page.encode())
 
 
-@dataclass
+@dataclass(frozen=True)
 class Request:
     """What a client has asked for, and through which listener."""
 
@@ -88,10 +87,12 @@ class Request:
     body: bytes
     client: str
     listener: FakeListener
-    host: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.host = next((value for name, value in self.headers if name.lower() == "host"), "")
+    @property
+    def host(self) -> str:
+        """The Host header's name, without its port."""
+        host = next((value for name, value in self.headers if name.lower() == "host"), "")
+        return re.sub(r":\d+$", "", host)
 
 
 # --- Actions -----------------------------------------------------------------------------------------------------
@@ -99,23 +100,23 @@ class Request:
 
 def redirect(request: Request, config: dict[str, str]) -> Answer:
     """Location always names its port. #{…} stands for the part of the request, the path's without its first slash."""
-    url = urlsplit(request.path)
+    path, _, query = request.path.partition("?")
     parts = {
         "protocol": request.listener.protocol.lower(),
-        "host": re.sub(r":\d+$", "", request.host),
+        "host": request.host,
         "port": str(request.listener.port),
-        "path": url.path.removeprefix("/"),
-        "query": url.query,
+        "path": path.removeprefix("/"),
+        "query": query,
     }
 
     def filled(name: str) -> str:
         return re.sub(r"#\{(\w+)\}", lambda found: parts[found[1]], config[name])
 
-    query = filled("Query")
+    wanted_query = filled("Query")
     location = f"{filled('Protocol').lower()}://{filled('Host')}:{filled('Port')}{filled('Path')}"
     return own_answer(
         int(config["StatusCode"].removeprefix("HTTP_")),
-        ("Location", f"{location}?{query}" if query else location),
+        ("Location", f"{location}?{wanted_query}" if wanted_query else location),
     )
 
 
