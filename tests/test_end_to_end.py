@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from .aws.curl import curl
 from .aws.local import LocalAws
 from .aws.stack import Execution, Stack, until
 from .aws.world import TTL, Snapshot, World, differences, snapshot, without_certificate
@@ -65,6 +66,7 @@ def test_provision_makes_one_of_each_as_wanted(aws: LocalAws, stack: Stack, worl
     check_certificate(aws, world, balancer, answer)
     check_records(world, name, balancer)
     check_answer(answer)
+    check_service(aws, world, balancer)
 
 
 def check_load_balancer(aws: LocalAws, world: World, name: str, answer: dict) -> dict:
@@ -218,10 +220,17 @@ def check_answer(answer: dict) -> None:
     assert {check["name"]: check["result"] for check in answer["checks"]} == {
         "load balancer active": "passed",
         "targets healthy": "passed",
-        "https health path": "skipped",
-        "certificate chain and name": "skipped",
-        "http redirect": "skipped",
+        "https health path": "passed",
+        "certificate chain and name": "passed",
+        "http redirect": "passed",
     }
+
+
+def check_service(aws: LocalAws, world: World, balancer: dict) -> None:
+    secure = curl(aws, balancer["DNSName"], f"https://{world.domain}/health")
+    assert (secure.status, secure.header("Strict-Transport-Security")) == (200, "max-age=300"), secure
+    plain = curl(aws, balancer["DNSName"], f"http://{world.domain}/a?b=c")
+    assert (plain.status, plain.header("Location")) == (301, f"https://{world.domain}:443/a?b=c"), plain
 
 
 def test_no_changing_call_is_made_twice(aws: LocalAws, stack: Stack, world: World) -> None:

@@ -3,10 +3,14 @@
 The clock of the local AWS stands still here, so a function that waits says so, until a test lets time pass.
 """
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from .aws.authority import Authority
 from .aws.local import LocalAws
 from .aws.stack import InvocationFailed, Stack
 from .aws.world import World, differences, snapshot
@@ -399,17 +403,110 @@ def test_verify_https_waits_for_the_load_balancer_then_for_the_targets(
     for word in (world.instances[0], "unhealthy", "Target.ResponseCodeMismatch", "503", "/health"):
         assert word in message
     world.backend.status = 200
+    # Healthy now, but nothing listens for HTTPS.
+    message = fails(stack, "verify-https", built, "HttpsNotServing")
+    assert f"https://{world.domain}/health" in message
+    assert built["loadBalancer"]["dnsName"] in message
+
+
+@pytest.fixture
+def serving(aws: LocalAws, stack: Stack, certified: dict) -> dict:
+    """The event of verify-https when all is well."""
+    http = stack.invoke("add-https-listener", certified)["http"]
+    stack.invoke("set-redirect", {"http": http})
     aws.advance(SETTLED)
+    return certified
+
+
+def listener(aws: LocalAws, event: dict, port: int) -> str:
+    """The ARN of the load balancer's listener on a port."""
+    listeners = aws.client("elbv2").describe_listeners(LoadBalancerArn=event["loadBalancer"]["arn"])
+    [arn] = [found["ListenerArn"] for found in listeners["Listeners"] if found["Port"] == port]
+    return arn
+
+
+def present(aws: LocalAws, event: dict, certificate: bytes, key: bytes) -> None:
+    """Have the HTTPS listener present this certificate."""
+    made = aws.client("acm").import_certificate(Certificate=certificate, PrivateKey=key)
+    certificates = [{"CertificateArn": made["CertificateArn"]}]
+    aws.client("elbv2").modify_listener(ListenerArn=listener(aws, event, 443), Certificates=certificates)
+
+
+def test_verify_https_proves_all_of_it(aws: LocalAws, stack: Stack, world: World, serving: dict) -> None:
     mark = len(aws.calls())
-    checks = {check["name"]: check["result"] for check in stack.invoke("verify-https", built)["checks"]}
-    assert checks == {
+    checks = stack.invoke("verify-https", serving)["checks"]
+    assert {check["name"]: check["result"] for check in checks} == {
         "load balancer active": "passed",
         "targets healthy": "passed",
-        "https health path": "skipped",
-        "certificate chain and name": "skipped",
-        "http redirect": "skipped",
+        "https health path": "passed",
+        "certificate chain and name": "passed",
+        "http redirect": "passed",
     }
+    details = {check["name"]: check["detail"] for check in checks}
+    assert details["https health path"] == f"https://{world.domain}/health answers 200 OK"
+    assert details["http redirect"].endswith(f"answers 301 Moved Permanently to https://{world.domain}:443/")
     assert stack.changes(mark) == []
+
+
+def test_verify_https_skips_what_it_may_not_reach(stack: Stack, serving: dict) -> None:
+    serving["environment"]["allowedCidrs"] = ["192.0.2.0/24"]
+    checks = {check["name"]: check for check in stack.invoke("verify-https", serving)["checks"]}
+    skipped = [name for name, check in checks.items() if check["result"] == "skipped"]
+    assert skipped == ["https health path", "certificate chain and name", "http redirect"]
+    assert {"allowedCidrs" in checks[name]["detail"] for name in skipped} == {True}
+
+
+def test_verify_https_names_a_certificate_for_another_name(
+    aws: LocalAws, stack: Stack, world: World, serving: dict
+) -> None:
+    present(aws, serving, *aws.authority.certificate("other.test"))
+    message = fails(stack, "verify-https", serving, "HttpsNotServing")
+    assert f'certificate not valid for name "{world.domain}"' in message
+    assert "other.test" in message
+
+
+def test_verify_https_names_an_expired_certificate(
+    aws: LocalAws, stack: Stack, world: World, serving: dict
+) -> None:
+    present(aws, serving, *aws.authority.certificate(world.domain, life=timedelta(seconds=2)))
+    time.sleep(3)
+    assert "certificate expired" in fails(stack, "verify-https", serving, "HttpsNotServing")
+
+
+def test_verify_https_names_a_certificate_that_nobody_trusts(
+    aws: LocalAws, stack: Stack, world: World, serving: dict, tmp_path: Path
+) -> None:
+    present(aws, serving, *Authority(tmp_path).certificate(world.domain))
+    assert "invalid peer certificate" in fails(stack, "verify-https", serving, "HttpsNotServing")
+
+
+def test_verify_https_names_a_backend_that_is_not_well(
+    aws: LocalAws, stack: Stack, world: World, serving: dict
+) -> None:
+    world.backend.status = 500
+    message = fails(stack, "verify-https", serving, "TargetsNotHealthy")
+    for word in (world.instances[0], "Target.ResponseCodeMismatch", "[500]", "/health"):
+        assert word in message
+
+
+def test_verify_https_names_a_backend_that_is_down(
+    aws: LocalAws, stack: Stack, world: World, serving: dict
+) -> None:
+    world.backend.close()
+    message = fails(stack, "verify-https", serving, "TargetsNotHealthy")
+    for word in (world.instances[0], "Target.FailedHealthChecks"):
+        assert word in message
+
+
+def test_verify_https_names_a_redirect_that_is_missing(
+    aws: LocalAws, stack: Stack, world: World, serving: dict
+) -> None:
+    forward = [{"Type": "forward", "TargetGroupArn": serving["targetGroupArn"]}]
+    http = listener(aws, serving, 80)
+    aws.client("elbv2").modify_listener(ListenerArn=http, DefaultActions=forward)
+    message = fails(stack, "verify-https", serving, "HttpsNotServing")
+    assert f"http://{world.domain}/" in message
+    assert f'status 404 Not Found to "", not 301 to https://{world.domain}/' in message
 
 
 def test_verify_https_says_that_nothing_admits_the_load_balancer(

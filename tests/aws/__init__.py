@@ -4,10 +4,11 @@
         aws.client("elbv2")                 # boto3, on the right server
         aws.environment                     # for any other client: the SAM CLI, the AWS CLI, Terraform
         aws.calls(), aws.invocations()      # who called what; which function ran
-        aws.speed = 0; aws.advance(60)      # AWS's clock, in AWS seconds
+        aws.front(), aws.authority          # where load balancers really listen; who signs their certificates
+    aws.speed = 0; aws.advance(60)      # AWS's clock, in AWS seconds
         aws.reset()                         # an empty account again; what is deployed stays
 
 `python -m tests.aws` keeps one in the foreground. moto_server.py and ministack_server.py are the two processes,
-strict/ is what AWS does and moto does not. An instance with the tag `local:backend` = `127.0.0.1:PORT` is as
-healthy as what answers there.
+strict/ is what AWS does and moto does not, front.py is the load balancers' traffic. An instance with the tag
+`local:backend` = `127.0.0.1:PORT` is as healthy as what answers there, and that is where its requests go.
 """

@@ -17,6 +17,9 @@ def main() -> None:
         print("unset AWS_PROFILE AWS_SESSION_TOKEN")
         for name, value in aws.environment.items():
             print(f"export {name}={shlex.quote(value)}")
+        print(
+            f"# Load balancers listen where {aws.front_url} says; {aws.authority.root_file} signs for them."
+        )
         print(f"# The local AWS runs until Ctrl-C, {speed:g} AWS seconds a second.", flush=True)
         try:
             signal.pause()

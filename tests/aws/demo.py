@@ -10,8 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from .curl import curl
 from .follow import Follower
 from .local import LocalAws
 from .stack import Execution, Stack
@@ -155,7 +158,30 @@ class Demo:
         for check in by_result.get("skipped", []):
             self._say(f"[yellow]○[/] skipped: {check['name']}, as {check['detail']}")
         self._console.print(inventory(self._aws, self._world, first.output))
+        self._ask(first.output, event)
         return first.output["environment"]
+
+    def _ask(self, answer: dict, event: dict) -> None:
+        """What anybody's client gets, HTTPS and HTTP."""
+        path = event.get("healthCheck", {}).get("path", "/health")
+        dns_name, domain = answer["loadBalancer"]["dnsName"], event["domain"]
+        secure = curl(self._aws, dns_name, f"https://{domain}{path}")
+        plain = curl(self._aws, dns_name, f"http://{domain}{path}")
+        for asked in (secure, plain):
+            self._console.print(f"  [bold]$ {escape(asked.command)}", soft_wrap=True)
+            self._console.print(Padding(Text(asked.output.strip(), "dim"), (0, 0, 1, 2)))
+        hsts = secure.header("Strict-Transport-Security")
+        self._check(
+            secure.status == 200 and hsts is not None,
+            f"https://{domain} answers {secure.status}, with Strict-Transport-Security: {hsts}",
+            secure.output,
+        )
+        to = plain.header("Location")
+        self._check(
+            plain.status == 301 and to == f"https://{domain}:443{path}",
+            f"http://{domain} answers {plain.status}, to {to}",
+            plain.output,
+        )
 
     def _again(self, follower: Follower, event: dict) -> None:
         self._heading("Provision again")

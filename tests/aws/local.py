@@ -3,12 +3,14 @@
 import json
 import math
 import os
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import boto3
 import botocore.session
 from botocore.config import Config
 
+from .authority import Authority
 from .child import Child
 from .endpoints import ACCOUNT, MOTO_VARIABLES, REGION, client_variables
 
@@ -46,8 +48,14 @@ class LocalAws:
         self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean)
         moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
+            self.authority = Authority(Path(_request(f"{self._moto.url}/_albatross/authority")))
+            # What functions reach a load balancer by, and trust its certificates with; on AWS they have neither.
+            front = {
+                "ALBATROSS_RESOLVE": self.front_url,
+                "SSL_CERT_FILE": str(self.authority.root_file),
+            }
             scale = str(_wait_scale(self._speed))
-            self._ministack = Child("tests.aws.ministack_server", [scale], clean | moto)
+            self._ministack = Child("tests.aws.ministack_server", [scale], clean | moto | front)
         except BaseException:
             self._moto.stop()
             raise
@@ -81,6 +89,15 @@ class LocalAws:
     def invocations(self, since: int = 0) -> list[dict]:
         """Invocations on MiniStack after the one numbered `since`: n, function, started, ended, error."""
         return _request(f"{self._ministack.url}/_albatross/invocations?since={since}")
+
+    @property
+    def front_url(self) -> str:
+        """Answers what `front` does; with `/<DNS name>:<port>` after it, the one address."""
+        return f"{self._moto.url}/_albatross/front"
+
+    def front(self) -> dict[str, str]:
+        """Where load balancers really listen: `<DNS name>:<port>` → `127.0.0.1:<port>`."""
+        return _request(self.front_url)
 
     def reset(self) -> None:
         """Forget all resources and calls on moto; what is deployed on MiniStack stays."""

@@ -1,6 +1,6 @@
 """The AWS that Albatross works on: moto with the strict layer, in a process of its own.
 
-Besides AWS's wire protocols it answers under /_albatross/: GET calls, POST reset, GET and POST clock.
+Besides AWS's wire protocols it answers under /_albatross/: GET calls, front and authority, POST reset, GET and POST clock.
 """
 
 import functools
@@ -14,8 +14,8 @@ from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from . import child
-from .strict import record  # importing the package puts the strict layer in place
+from . import child, front
+from .strict import acm, record  # importing the package puts the strict layer in place
 from .strict.clock import clock
 
 CONTROL = "/_albatross/"
@@ -28,15 +28,22 @@ backends.list_of_moto_modules = lambda: _MODULES
 
 def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> object:
     """One request to the control path."""
-    match method, what:
-        case "GET", "calls":
+    match method, what.split("/"):
+        case "GET", ["calls"]:
             return record.calls(int(query.get("since", ["0"])[0]))
-        case "POST", "reset":
+        case "GET", ["front"]:
+            return front.addresses()
+        case "GET", ["front", name_and_port]:
+            return front.addresses()[name_and_port]
+        case "GET", ["authority"]:
+            return str(acm.authority.folder)
+        case "POST", ["reset"]:
             with record.lock:
                 BackendDict.reset()
+                front.follow()
                 record.clear()
             return {}
-        case "GET" | "POST", "clock":
+        case "GET" | "POST", ["clock"]:
             if "speed" in body:
                 clock.speed = float(body["speed"])
             clock.advance(float(body.get("advance", 0)))

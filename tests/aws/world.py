@@ -23,9 +23,12 @@ class Backend:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                body = b"An answer of the instance.\n"
                 self.send_response(backend.status if self.path == path else 404)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Type", "text/plain")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing: the tests' and the demo's output is theirs."""

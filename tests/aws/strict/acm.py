@@ -1,6 +1,8 @@
 """ACM: a certificate is issued when its validation records stand in DNS, takes time, and is held by what uses it."""
 
 import hashlib
+import tempfile
+from pathlib import Path
 
 from moto.acm.exceptions import AWSValidationException
 from moto.acm.models import AWSCertificateManagerBackend, CertBundle, acm_backends
@@ -9,6 +11,7 @@ from moto.core.exceptions import AWSError
 from moto.core.responses import ActionResult
 from moto.elbv2.models import elbv2_backends
 
+from ..authority import Authority
 from . import clock as delays
 from .clock import clock
 from .patch import replaces
@@ -16,6 +19,9 @@ from .route53 import normal, public_records
 
 AMAZON_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
 DEFAULT_KEY_TYPES = ("RSA_1024", "RSA_2048")
+
+_folder = tempfile.TemporaryDirectory(prefix="albatross-authority-")
+authority = Authority(Path(_folder.name))
 
 
 def _region_and_account(certificate: CertBundle) -> tuple[str, str]:
@@ -72,6 +78,14 @@ def _domains(certificate: CertBundle) -> list[str]:
     return list(dict.fromkeys([certificate.common_name, *sorted(certificate.sans)]))
 
 
+def _issue(certificate: CertBundle) -> None:
+    """Only now is there a certificate that a client can trust."""
+    certificate.cert = authority.sign(certificate._key.public_key(), _domains(certificate))
+    certificate._cert = certificate.validate_certificate()
+    certificate.chain = authority.root
+    certificate.status = "ISSUED"
+
+
 @replaces(CertBundle)
 def check(original, self):
     """Pending until every domain's CNAME has stood for a while; after 72 hours without: VALIDATION_TIMED_OUT."""
@@ -82,7 +96,7 @@ def check(original, self):
     if any(_forbidden_by_caa(self, domain) for domain in _domains(self)):
         self.status, self.failure_reason = "FAILED", "CAA_ERROR"
     elif all(_validated(self, domain, delays.ISSUED) for domain in _domains(self)):
-        self.status = "ISSUED"
+        _issue(self)
     elif clock.age(self.requested_at) >= delays.VALIDATION_TIME_OUT:
         self.status = "VALIDATION_TIMED_OUT"
     return None
@@ -181,6 +195,16 @@ def request_certificate(
     return arn
 
 
+@replaces(AWSCertificateManagerResponse, "get_certificate")
+def get_issued_certificate(original, self):
+    """There is none to get while it is pending."""
+    certificate = self.acm_backend.get_certificate(self._get_param("CertificateArn"))
+    if certificate.status == "PENDING_VALIDATION":
+        message = f"The certificate {certificate.arn} is not issued yet"
+        raise AWSError(message, exception_type="RequestInProgressException")
+    return original(self)
+
+
 @replaces(AWSCertificateManagerResponse, "request_certificate")
 def request_with_key_type(original, self):
     """moto makes every key RSA; the type asked for is what ACM says and filters by."""
@@ -218,17 +242,18 @@ def list_a_page(original, self):
 
 def is_issued(certificate_arn: str) -> bool:
     """What a load balancer asks of a certificate."""
-    return _find(certificate_arn).status == "ISSUED"
+    return find(certificate_arn).status == "ISSUED"
 
 
 def release(certificate_arn: str, load_balancer_arn: str) -> None:
     """A load balancer has let go of the certificate; ACM notices later."""
-    certificate = _find(certificate_arn)
+    certificate = find(certificate_arn)
     if certificate is not None:
         certificate.released[load_balancer_arn] = clock.now()
 
 
-def _find(certificate_arn: str) -> CertBundle | None:
+def find(certificate_arn: str) -> CertBundle | None:
+    """The certificate, as it stands now."""
     region, account_id = certificate_arn.split(":")[3:5]
     certificate = acm_backends[account_id][region]._certificates.get(certificate_arn)
     if certificate is not None:

@@ -29,8 +29,8 @@ class Clock:
         return self._aws + (time.monotonic() - self._real) * rate
 
     def age(self, moment: float) -> float:
-        """AWS seconds since `moment`."""
-        return self.now() - moment
+        """AWS seconds since `moment`; to the microsecond, as a sum of seconds can fall short of itself by less."""
+        return round(self.now() - moment, 6)
 
     def passed(self, moment: float, delay: float) -> bool:
         """Whether what takes `delay` AWS seconds from `moment` on is done."""

@@ -186,7 +186,7 @@ def set_security_groups(original, self, arn, sec_groups):
 # Target groups
 
 
-def _sending(backend: ELBv2Backend, target_group_arn: str) -> list[FakeLoadBalancer]:
+def sending(backend: ELBv2Backend, target_group_arn: str) -> list[FakeLoadBalancer]:
     """The load balancers with a listener or rule that forwards to the target group."""
     return [
         load_balancer
@@ -203,7 +203,7 @@ def _sending(backend: ELBv2Backend, target_group_arn: str) -> list[FakeLoadBalan
 def _load_balancer_arns(target_group: FakeTargetGroup) -> list[str]:
     """Only those that use it now."""
     backend = elbv2_backends[target_group.account_id][target_group.region_name]
-    return [load_balancer.arn for load_balancer in _sending(backend, target_group.arn)]
+    return [load_balancer.arn for load_balancer in sending(backend, target_group.arn)]
 
 
 # moto keeps a list that only grows; what it appends to is a copy.
@@ -290,7 +290,7 @@ def health_for(original, self, target, ec2_backend):
     if registered is None or self.target_type != "instance":
         return original(self, target, ec2_backend)
     backend = elbv2_backends[self.account_id][self.region_name]
-    load_balancers = _sending(backend, self.arn)
+    load_balancers = sending(backend, self.arn)
     for load_balancer in load_balancers:
         load_balancer.activate()
     return health.check(self, registered, load_balancers)
@@ -340,7 +340,7 @@ def _check_one_load_balancer(
 ) -> None:
     for action in actions:
         for arn in backend._get_target_group_arns_from(action.data):
-            if any(other.arn != load_balancer_arn for other in _sending(backend, arn)):
+            if any(other.arn != load_balancer_arn for other in sending(backend, arn)):
                 message = f"The following target groups cannot be associated with more than one load balancer: {arn}"
                 raise ELBClientError("TargetGroupAssociationLimit", message)
 

@@ -11,24 +11,44 @@ from .ec2 import interfaces_of
 BACKEND_TAG = "local:backend"
 PROBE_SECONDS = 2.0
 
+Found = tuple[str, str | None, str | None]
+
 
 def check(
     target_group: FakeTargetGroup, target: dict, load_balancers: list[FakeLoadBalancer]
 ) -> FakeHealthStatus:
     """The health of a registered instance, whose load balancers are those that send to the target group."""
-    port = target["Port"]
-    check_port = target_group.health_check_port
-    check_port = port if check_port in (None, "traffic-port") else int(check_port)
+    return without_request(target_group, target, load_balancers) or probe(target_group, target)
+
+
+def without_request(
+    target_group: FakeTargetGroup, target: dict, load_balancers: list[FakeLoadBalancer]
+) -> FakeHealthStatus | None:
+    """The target's health where no request to it is needed, or would come through."""
+    found = _standing(target_group, target, load_balancers)
+    return found and _status(target_group, target, found)
+
+
+def probe(target_group: FakeTargetGroup, target: dict) -> FakeHealthStatus:
+    """The target's health by a request of the health check's path."""
     instance = target_group.ec2_backend.get_instance_by_id(target["Id"])
-    state, reason, description = _found(
-        target_group, target["Id"], instance, port, check_port, load_balancers
-    )
-    return FakeHealthStatus(target["Id"], port, str(check_port), state, reason, description)
+    return _status(target_group, target, _asked(target_group, instance))
 
 
-def _found(
-    target_group, target_id, instance, port, check_port, load_balancers
-) -> tuple[str, str | None, str | None]:
+def _check_port(target_group: FakeTargetGroup, target: dict) -> int:
+    port = target_group.health_check_port
+    return int(target["Port"] if port in (None, "traffic-port") else port)
+
+
+def _status(target_group: FakeTargetGroup, target: dict, found: Found) -> FakeHealthStatus:
+    check_port = str(_check_port(target_group, target))
+    return FakeHealthStatus(target["Id"], target["Port"], check_port, *found)
+
+
+def _standing(
+    target_group: FakeTargetGroup, target: dict, load_balancers: list[FakeLoadBalancer]
+) -> Found | None:
+    instance = target_group.ec2_backend.get_instance_by_id(target["Id"])
     if not load_balancers:
         return (
             "unused",
@@ -44,15 +64,16 @@ def _found(
             "Target.NotInUse",
             "Target is in an Availability Zone that is not enabled for the load balancer",
         )
-    registered_at = target_group.registered_at[target_id]
+    registered_at = target_group.registered_at[target["Id"]]
     if load_balancer.state != "active" or not clock.passed(registered_at, TARGET_INITIAL):
         return "initial", "Elb.RegistrationInProgress", "Target registration is in progress"
-    if not all(_admits(instance, load_balancer, each) for each in {int(port), int(check_port)}):
+    ports = {int(target["Port"]), _check_port(target_group, target)}
+    if not all(admits(instance, load_balancer, port) for port in ports):
         return "unhealthy", "Target.Timeout", "Request timed out"
-    return _probe(target_group, instance)
+    return None
 
 
-def _admits(instance, load_balancer: FakeLoadBalancer, port: int) -> bool:
+def admits(instance, load_balancer: FakeLoadBalancer, port: int) -> bool:
     """Whether a rule of the instance's groups lets the load balancer's interfaces in on the port."""
     interfaces = interfaces_of(instance.ec2_backend, load_balancer.arn)
     addresses = [ipaddress.ip_address(interface.private_ip_address) for interface in interfaces]
@@ -72,9 +93,14 @@ def _admits(instance, load_balancer: FakeLoadBalancer, port: int) -> bool:
     return any(lets_in(rule) for rule in rules)
 
 
-def _probe(target_group: FakeTargetGroup, instance) -> tuple[str, str | None, str | None]:
-    """A real request where the instance's tag names a backend on this machine; without the tag it is healthy."""
-    backend = next((tag["value"] for tag in instance.get_tags() if tag["key"] == BACKEND_TAG), None)
+def backend_of(instance) -> str | None:
+    """The address on this machine that the instance's tag names."""
+    return next((tag["value"] for tag in instance.get_tags() if tag["key"] == BACKEND_TAG), None)
+
+
+def _asked(target_group: FakeTargetGroup, instance) -> Found:
+    """A real request where the instance has a backend on this machine; without one it is healthy."""
+    backend = backend_of(instance)
     if backend is None:
         return "healthy", None, None
     connection = http.client.HTTPConnection(backend, timeout=PROBE_SECONDS)
