@@ -60,7 +60,8 @@ class World:
         self.backend = Backend(health_path)
         self._ec2 = aws.client("ec2")
         self._route53 = aws.client("route53")
-        self.vpc, self.subnets = self._network()
+        self.vpc, self._table = self._network()
+        self.subnets = [self.public_subnet(number, zone) for number, zone in enumerate(ZONES)]
         self.group = self.security_group("web")
         self.instances = [self.instance(self.subnets[n % 2], self.group) for n in range(instances)]
         self.allocation, self.public_ip = self._address(self.instances[0])
@@ -79,17 +80,20 @@ class World:
         """The shortest input of a provision."""
         return {"domain": self.domain, "instances": self.instances}
 
-    def _network(self) -> tuple[str, list[str]]:
+    def _network(self) -> tuple[str, str]:
+        """The ids of a VPC and of its route table that leads to the internet."""
         vpc = self._ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         gateway = self._ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
         self._ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
         table = self._ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
         self._ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
-        subnets = []
-        for number, zone in enumerate(ZONES):
-            subnets.append(self.subnet(vpc, f"10.0.{number}.0/24", zone))
-            self._ec2.associate_route_table(RouteTableId=table, SubnetId=subnets[-1])
-        return vpc, subnets
+        return vpc, table
+
+    def public_subnet(self, number: int, zone: str) -> str:
+        """A subnet with a route to the internet."""
+        subnet = self.subnet(self.vpc, f"10.0.{number}.0/24", zone)
+        self._ec2.associate_route_table(RouteTableId=self._table, SubnetId=subnet)
+        return subnet
 
     def subnet(self, vpc: str, cidr: str, zone: str) -> str:
         """A subnet without a route to the internet."""
