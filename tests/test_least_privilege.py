@@ -280,13 +280,20 @@ def test_what_is_not_ours_cannot_be_changed(
 
 LOAD_BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/api-elb/0"
 TARGET_GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/api-target-group/0"
+LISTENER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/api-elb/0/0"
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0"
 GROUP = "arn:aws:ec2:us-east-1:123456789012:security-group/sg-0"
+RULE = "arn:aws:ec2:us-east-1:123456789012:security-group-rule/sgr-0"
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0"
 ADDRESS = "arn:aws:ec2:us-east-1:123456789012:elastic-ip/eipalloc-0"
 ZONE = "arn:aws:route53:::hostedzone/Z0"
+LINKED_ROLE = (
+    "arn:aws:iam::123456789012:role/aws-service-role/elasticloadbalancing.amazonaws.com/"
+    "AWSServiceRoleForElasticLoadBalancing"
+)
 OURS = {f"{REQUEST}{STACK}": "albatross", "aws:TagKeys": [STACK]}
 THEIRS = {f"{RESOURCE}{STACK}": "other"}
+RELEASED = {f"{RESOURCE}{CONSENT}": "release"}
 MINE = {f"{RESOURCE}{STACK}": "albatross"}
 
 
@@ -305,6 +312,17 @@ def records(action: str, kind: str, name: str) -> dict[str, list[str]]:
         ("create-alb", "elasticloadbalancing:DeleteLoadBalancer", LOAD_BALANCER, MINE),
         ("create-alb", "ec2:CreateTags", GROUP, OURS),
         ("create-alb", "ec2:DeleteSecurityGroup", GROUP, MINE),
+        ("create-alb", "ec2:AuthorizeSecurityGroupIngress", RULE, {f"{REQUEST}{STACK}": "other"}),
+        (
+            "create-alb",
+            "iam:CreateServiceLinkedRole",
+            LINKED_ROLE,
+            {"iam:AWSServiceName": "ecs.amazonaws.com"},
+        ),
+        ("add-https-listener", "elasticloadbalancing:AddTags", LISTENER, OURS),
+        ("request-cert", "acm:RequestCertificate", "*", {"acm:ValidationMethod": "DNS"}),
+        ("request-cert", "acm:RequestCertificate", "*", OURS | {"acm:ValidationMethod": "EMAIL"}),
+        ("request-cert", "acm:AddTagsToCertificate", CERTIFICATE, {"aws:TagKeys": ["albatross:zone"]}),
         ("request-cert", "acm:AddTagsToCertificate", CERTIFICATE, OURS | THEIRS),
         ("request-cert", "acm:AddTagsToCertificate", CERTIFICATE, OURS | {"aws:TagKeys": [STACK, "team"]}),
         ("request-cert", "acm:DeleteCertificate", CERTIFICATE, MINE),
@@ -315,8 +333,11 @@ def records(action: str, kind: str, name: str) -> dict[str, list[str]]:
         ("point-domain", "route53:ChangeResourceRecordSets", ZONE, records("UPSERT", "A", "a.test")),
         ("point-domain", "route53:ChangeResourceRecordSets", ZONE, records("DELETE", "MX", "a.test")),
         ("teardown", "route53:ChangeResourceRecordSets", ZONE, records("DELETE", "NS", "a.test")),
+        ("teardown", "route53:ChangeResourceRecordSets", ZONE, records("UPSERT", "A", "a.test")),
         ("teardown", "acm:AddTagsToCertificate", CERTIFICATE, OURS),
         ("teardown", "ec2:CreateTags", ADDRESS, OURS),
+        ("teardown", "ec2:CreateTags", ADDRESS, RELEASED | {f"{REQUEST}{STACK}": "other"}),
+        ("teardown", "ec2:CreateTags", ADDRESS, RELEASED | OURS | {"aws:TagKeys": [STACK, CONSENT]}),
         ("teardown", "ec2:CreateTags", INSTANCE, OURS | {f"{RESOURCE}{CONSENT}": "terminate"}),
         ("teardown", "ec2:TerminateInstances", INSTANCE, MINE | {f"{RESOURCE}{CONSENT}": "stop"}),
         ("teardown", "ec2:AuthorizeSecurityGroupIngress", GROUP, MINE),
