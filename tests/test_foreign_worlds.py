@@ -215,18 +215,17 @@ def make_certificate(site: Site, name: str, *more: str, region: str = REGION) ->
     return made["CertificateArn"]
 
 
-def validation(site: Site) -> dict:
-    """The validation record of the domain, as ACM names it."""
-    arn = make_certificate(site, site.domain)
-    [option] = site.acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
-    return option["ResourceRecord"]
+def validation(site: Site, certificate: str) -> dict:
+    """The domain's validation record, as ACM names it."""
+    described = site.acm.describe_certificate(CertificateArn=certificate)["Certificate"]
+    return described["DomainValidationOptions"][0]["ResourceRecord"]
 
 
 def certificate_in_use(site: Site) -> None:
     """For the domain, ISSUED, and held by a load balancer."""
-    record = validation(site)
-    site.record(record["Name"], "CNAME", record["Value"])
     arn = make_certificate(site, site.domain)
+    record = validation(site, arn)
+    site.record(record["Name"], "CNAME", record["Value"])
     balancer = make_load_balancer(site, f"used-{site.name}")
     site.elb.create_listener(
         LoadBalancerArn=balancer,
@@ -241,7 +240,8 @@ def certificate_in_use(site: Site) -> None:
 def other_value_in_our_validation_record(site: Site) -> None:
     if certificate_in_use not in site.things:
         site.errors.add("DnsRecordConflict")
-        site.record(validation(site)["Name"], "CNAME", "elsewhere.acm-validations.aws.")
+        record = validation(site, make_certificate(site, site.domain))
+        site.record(record["Name"], "CNAME", "elsewhere.acm-validations.aws.")
 
 
 def foreign_record(site: Site) -> None:
