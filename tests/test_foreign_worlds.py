@@ -18,7 +18,7 @@ from .aws.world import Snapshot, World, differences, snapshot, tags_of
 SEED = int(os.environ.get("SEED", "0"))
 WORLDS = int(os.environ.get("WORLDS", "300"))
 # Worlds that stand in one account at the same time: each is foreign to the others too.
-BATCH = 20
+BATCH = 10
 ELSEWHERE = "eu-west-1"
 FOREIGN_ADDRESS = "198.51.100.7"
 
