@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test local-aws build lint clean
+.PHONY: help demo test worlds local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -26,6 +26,9 @@ demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=fi
 test: build lint $(NODE) ## Run everything: lints, unit tests, each function, end to end
 	cargo test --lib
 	.venv/bin/pytest
+
+worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
+	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py
 
 local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs to use it
 	@.venv/bin/python -m tests.aws

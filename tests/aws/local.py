@@ -83,8 +83,15 @@ class LocalAws:
         return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
-        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, error, at."""
+        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, checks, error, at.
+
+        `checks` is what IAM would have checked before a function's call; of any other call it is empty.
+        """
         return _request(f"{self._moto.url}/_albatross/calls?since={since}")
+
+    def execution_calls(self, since: int = 0) -> list[dict]:
+        """What functions have asked of Step Functions on MiniStack: n, service, operation, caller, changes, checks."""
+        return _request(f"{self._ministack.url}/_albatross/calls?since={since}")
 
     def invocations(self, since: int = 0) -> list[dict]:
         """Invocations on MiniStack after the one numbered `since`: n, function, started, ended, error."""

@@ -1,8 +1,8 @@
 """What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
 
-It is started here and not by its own command for four things: it keeps nothing in shared temporary folders, it
-refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations), and it takes
-state machines in YAML.
+It is started here and not by its own command for five things: it keeps nothing in shared temporary folders, it
+refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations) and what functions
+ask of Step Functions (GET /_albatross/calls), and it takes state machines in YAML.
 """
 
 import asyncio
@@ -17,12 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from . import child
+from .caller import OTHER, caller
 from .endpoints import ENDPOINT_VARIABLES
 
-CONTROL = "/_albatross/invocations"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 invocations: list[dict] = []
+calls: list[dict] = []
+RECORDS = {"/_albatross/invocations": invocations, "/_albatross/calls": calls}
 
 
 def endpoint_fault(variables: dict[str, str]) -> str | None:
@@ -75,6 +77,32 @@ def watch_functions() -> None:
     lambda_svc._execute_function_dispatch = dispatch
 
 
+def watch_calls() -> None:
+    """Record what functions ask of Step Functions, with what IAM checks: one action on the ARN that a call names."""
+    from ministack.services import stepfunctions
+
+    handle = stepfunctions.handle_request
+
+    async def handle_request(method, path, headers, body, query_params):
+        calling, operation = caller(headers), headers.get("x-amz-target", "").rpartition(".")[2]
+        if calling != OTHER:
+            parameters = json.loads(body)
+            resource = parameters.get("executionArn") or parameters["stateMachineArn"]
+            calls.append(
+                {
+                    "n": len(calls) + 1,
+                    "service": "states",
+                    "operation": operation,
+                    "caller": calling,
+                    "changes": not operation.startswith(("Describe", "List")),
+                    "checks": [{"action": f"states:{operation}", "resource": resource, "context": {}}],
+                }
+            )
+        return await handle(method, path, headers, body, query_params)
+
+    stepfunctions.handle_request = handle_request
+
+
 def take_yaml_definitions() -> None:
     """CloudFormation takes a state machine's DefinitionS3Location in JSON or YAML; MiniStack in JSON alone."""
     from ministack.services.cloudformation import provisioners
@@ -84,15 +112,17 @@ def take_yaml_definitions() -> None:
 
 
 def with_control(app):
-    """MiniStack's ASGI application with the control path before it."""
+    """MiniStack's ASGI application with the control paths before it."""
 
     async def controlled(scope, receive, send):
-        if scope["type"] != "http" or scope["path"] != CONTROL:
+        if scope["type"] != "http" or scope["path"] not in RECORDS:
             return await app(scope, receive, send)
         since = int(parse_qs(scope["query_string"].decode()).get("since", ["0"])[0])
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(invocations[since:]).encode()})
+        await send(
+            {"type": "http.response.body", "body": json.dumps(RECORDS[scope["path"]][since:]).encode()}
+        )
 
     return controlled
 
@@ -105,6 +135,7 @@ async def serve(listener: socket.socket) -> None:
     from ministack.core import lambda_runtime
 
     watch_functions()
+    watch_calls()
     take_yaml_definitions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

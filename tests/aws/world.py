@@ -5,6 +5,7 @@ import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from .endpoints import REGION
 from .local import LocalAws
 
 # One of the images that moto knows from the start.
@@ -63,7 +64,8 @@ class World:
         self.backend = Backend(health_path)
         self._ec2 = aws.client("ec2")
         self._route53 = aws.client("route53")
-        self.vpc, self.subnets = self._network()
+        self.vpc, self._table = self._network()
+        self.subnets = [self.public_subnet(number, zone) for number, zone in enumerate(ZONES)]
         self.group = self.security_group("web")
         self.instances = [self.instance(self.subnets[n % 2], self.group) for n in range(instances)]
         self.allocation, self.public_ip = self._address(self.instances[0])
@@ -82,17 +84,20 @@ class World:
         """The shortest input of a provision."""
         return {"domain": self.domain, "instances": self.instances}
 
-    def _network(self) -> tuple[str, list[str]]:
+    def _network(self) -> tuple[str, str]:
+        """The ids of a VPC and of its route table that leads to the internet."""
         vpc = self._ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         gateway = self._ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
         self._ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
         table = self._ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
         self._ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
-        subnets = []
-        for number, zone in enumerate(ZONES):
-            subnets.append(self.subnet(vpc, f"10.0.{number}.0/24", zone))
-            self._ec2.associate_route_table(RouteTableId=table, SubnetId=subnets[-1])
-        return vpc, subnets
+        return vpc, table
+
+    def public_subnet(self, number: int, zone: str) -> str:
+        """A subnet with a route to the internet."""
+        subnet = self.subnet(self.vpc, f"10.0.{number}.0/24", zone)
+        self._ec2.associate_route_table(RouteTableId=self._table, SubnetId=subnet)
+        return subnet
 
     def subnet(self, vpc: str, cidr: str, zone: str) -> str:
         """A subnet without a route to the internet."""
@@ -152,15 +157,19 @@ class World:
 Snapshot = dict[str, dict[str, dict]]
 
 
-def snapshot(aws: LocalAws) -> Snapshot:
-    """Everything in the account that Albatross could touch, by kind and id, without what changes by itself."""
-    ec2, elb, acm = aws.client("ec2"), aws.client("elbv2"), aws.client("acm")
+def snapshot(aws: LocalAws, region: str = REGION) -> Snapshot:
+    """Everything in a region that Albatross could touch, by kind and id, without what changes by itself."""
+    ec2, elb, acm = (aws.client(service, region) for service in ("ec2", "elbv2", "acm"))
     groups = _pages(ec2, "describe_security_groups", "SecurityGroups")
     rules = _pages(ec2, "describe_security_group_rules", "SecurityGroupRules")
     reservations = _pages(ec2, "describe_instances", "Reservations")
     instances = [instance for reservation in reservations for instance in reservation["Instances"]]
     interfaces = _pages(ec2, "describe_network_interfaces", "NetworkInterfaces")
     balancers = _pages(elb, "describe_load_balancers", "LoadBalancers")
+    targets = _pages(elb, "describe_target_groups", "TargetGroups")
+    for group in targets:
+        health = elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+        group["Targets"] = [each["Target"] for each in health["TargetHealthDescriptions"]]
     listeners = [
         listener
         for balancer in balancers
@@ -170,6 +179,7 @@ def snapshot(aws: LocalAws) -> Snapshot:
     ]
     certificates = [
         acm.describe_certificate(CertificateArn=listed["CertificateArn"])["Certificate"]
+        | {"Tags": acm.list_tags_for_certificate(CertificateArn=listed["CertificateArn"])["Tags"]}
         for listed in _pages(acm, "list_certificates", "CertificateSummaryList")
     ]
     return {
@@ -180,16 +190,18 @@ def snapshot(aws: LocalAws) -> Snapshot:
             "AllocationId", ec2.describe_addresses()["Addresses"], "InstanceId", "PublicIp", "Tags"
         ),
         "network interface": _by("NetworkInterfaceId", interfaces, "Description"),
-        "load balancer": _by("LoadBalancerArn", balancers, "SecurityGroups", "AvailabilityZones"),
-        "target group": _by(
-            "TargetGroupArn", _pages(elb, "describe_target_groups", "TargetGroups"), "HealthCheckPath"
-        ),
-        "listener": _by("ListenerArn", listeners, "Port", "DefaultActions"),
-        "certificate": _by("CertificateArn", certificates, "DomainName", "InUseBy"),
+        "load balancer": _by("LoadBalancerArn", _tagged(elb, "LoadBalancerArn", balancers), *BALANCER_FIELDS),
+        "target group": _by("TargetGroupArn", _tagged(elb, "TargetGroupArn", targets), *TARGET_GROUP_FIELDS),
+        "listener": _by("ListenerArn", _tagged(elb, "ListenerArn", listeners), *LISTENER_FIELDS),
+        "certificate": _by("CertificateArn", certificates, *CERTIFICATE_FIELDS),
         "record": _records(aws),
     }
 
 
+BALANCER_FIELDS = ("SecurityGroups", "AvailabilityZones", "Tags")
+TARGET_GROUP_FIELDS = ("HealthCheckPath", "Targets", "Tags")
+LISTENER_FIELDS = ("Port", "DefaultActions", "Certificates", "SslPolicy", "Tags")
+CERTIFICATE_FIELDS = ("DomainName", "SubjectAlternativeNames", "InUseBy", "Tags")
 RULE_FIELDS = (
     "GroupId",
     "IsEgress",
@@ -204,6 +216,16 @@ RULE_FIELDS = (
 
 def _pages(client, operation: str, key: str, **parameters: object) -> list[dict]:
     return [item for page in client.get_paginator(operation).paginate(**parameters) for item in page[key]]
+
+
+def _tagged(elb, identity: str, items: list[dict]) -> list[dict]:
+    """With their tags; the API takes at most 20 at once."""
+    tags = {}
+    for start in range(0, len(items), 20):
+        arns = [item[identity] for item in items[start : start + 20]]
+        described = elb.describe_tags(ResourceArns=arns)["TagDescriptions"]
+        tags |= {each["ResourceArn"]: each["Tags"] for each in described}
+    return [item | {"Tags": tags[item[identity]]} for item in items]
 
 
 def _by(identity: str, items: list[dict], *fields: str) -> dict[str, dict]:

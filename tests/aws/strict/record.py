@@ -7,12 +7,13 @@ import traceback
 
 from moto.core.responses import BaseResponse
 
+from ..caller import OTHER, caller
+from . import iam
 from .patch import replaces
 
 lock = threading.RLock()
 _calls: list[dict] = []
 
-_APP = re.compile(r"\bapp/(\S+)")
 _READS = ("Describe", "List", "Get", "Test")
 _ERROR_CODE = re.compile(r"<Code>([^<]+)</Code>")
 
@@ -25,13 +26,6 @@ def calls(since: int = 0) -> list[dict]:
 def clear() -> None:
     """Forget all calls; numbers begin at 1 again."""
     _calls.clear()
-
-
-def _caller(headers) -> str:
-    """The name in `app/NAME`: the Rust SDK sends it in x-amz-user-agent too, boto3 in User-Agent only."""
-    agents = f"{headers.get('User-Agent', '')} {headers.get('X-Amz-User-Agent', '')}"
-    found = _APP.search(agents)
-    return found[1] if found else "other"
 
 
 def _error(status: int, headers: dict, body) -> str | None:
@@ -48,12 +42,15 @@ def call_action(original, self):
     """One call at a time, written down: so two identical creates at once make one resource."""
     with lock:
         operation = self._get_action() or self.path
+        calling, changes = caller(self.headers), not operation.startswith(_READS)
         call = {
             "n": len(_calls) + 1,
             "service": self.service_name,
             "operation": operation,
-            "caller": _caller(self.headers),
-            "changes": not operation.startswith(_READS),
+            "caller": calling,
+            "changes": changes,
+            # Before the call is carried out, as IAM sees the tags of that time.
+            "checks": [] if calling == OTHER else iam.checks(self, operation, changes),
             "error": "InternalFailure",
             "at": time.time(),
         }
