@@ -2,7 +2,7 @@
 //!
 //! One file per AWS resource with how it is found, made and removed side by side. The binaries in
 //! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`network::choose`],
-//! [`dns::plan`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
+//! [`dns::point`], [`dns::restore`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
 
 pub mod address;
 pub mod aws;

@@ -3,14 +3,14 @@
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
     Action, ActionTypeEnum, Certificate, Listener, ListenerAttribute, ProtocolEnum, RedirectActionConfig,
-    RedirectActionStatusCodeEnum, Tag,
+    RedirectActionStatusCodeEnum,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
+use crate::load_balancer::own_tags;
 use crate::step::{Outcome, Step};
-use crate::tags;
 
 const HTTP: i32 = 80;
 const HTTPS: i32 = 443;
@@ -83,10 +83,6 @@ fn redirects(listener: &Listener) -> bool {
             && is(to.path(), "/#{path}")
             && is(to.query(), "#{query}")
     })
-}
-
-fn own_tags(environment: &Environment) -> Vec<Tag> {
-    tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
 }
 
 /// An HTTP:80 listener; a new one forwards, one that redirects already is left so.

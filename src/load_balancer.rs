@@ -59,6 +59,11 @@ async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<Vec<(String, T
     Ok(found)
 }
 
+/// The environment's tags as ELB's requests take them.
+pub fn own_tags(environment: &Environment) -> Vec<Tag> {
+    tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
+}
+
 async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalancer>> {
     let answer = client
         .describe_load_balancers()
@@ -105,8 +110,7 @@ pub async fn ensure(
 }
 
 async fn create(client: &elb::Client, environment: &Environment, security_group: &str) -> Result<Front> {
-    let wanted_tags =
-        tags::of(environment).into_iter().chain(environment.keep_until.as_deref().map(|until| (KEEP_UNTIL, until)));
+    let keep_until = environment.keep_until.as_deref().map(kept_until);
     let answer = client
         .create_load_balancer()
         .name(environment.load_balancer_name())
@@ -115,7 +119,7 @@ async fn create(client: &elb::Client, environment: &Environment, security_group:
         .ip_address_type(address_type(environment))
         .set_subnets(Some(environment.subnets.clone()))
         .security_groups(security_group)
-        .set_tags(Some(wanted_tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()))
+        .set_tags(Some(own_tags(environment).into_iter().chain(keep_until).collect()))
         .send()
         .await
         .call("elasticloadbalancing:CreateLoadBalancer")
@@ -182,13 +186,16 @@ async fn settle(
     Ok(keep_until(client, environment, arn, tags).await? || changed)
 }
 
+fn kept_until(until: &str) -> Tag {
+    Tag::builder().key(KEEP_UNTIL).value(until).build()
+}
+
 async fn keep_until(client: &elb::Client, environment: &Environment, arn: &str, tags: &Tags) -> Result<bool> {
     // Without the input's word the tag stays: the user may have set it by hand.
     let Some(until) = environment.keep_until.as_deref().filter(|until| tags.get(KEEP_UNTIL) != Some(until)) else {
         return Ok(false);
     };
-    let tag = Tag::builder().key(KEEP_UNTIL).value(until).build();
-    client.add_tags().resource_arns(arn).tags(tag).send().await.call("elasticloadbalancing:AddTags")?;
+    client.add_tags().resource_arns(arn).tags(kept_until(until)).send().await.call("elasticloadbalancing:AddTags")?;
     Ok(true)
 }
 

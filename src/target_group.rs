@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
-    Matcher, ProtocolEnum, Tag, TargetDescription, TargetGroup, TargetHealthDescription, TargetHealthStateEnum,
+    Matcher, ProtocolEnum, TargetDescription, TargetGroup, TargetHealthDescription, TargetHealthStateEnum,
     TargetTypeEnum,
 };
 
@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
 use crate::load_balancer;
 use crate::step::{Outcome, Step};
-use crate::tags::{self, Tags};
+use crate::tags::Tags;
 
 async fn describe(client: &elb::Client, name: &str) -> Result<Option<TargetGroup>> {
     let answer = client
@@ -56,7 +56,6 @@ pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Opt
 
 async fn create(client: &elb::Client, environment: &Environment) -> Result<TargetGroup> {
     let check = &environment.health_check;
-    let tags = tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build());
     let answer = client
         .create_target_group()
         .name(environment.target_group_name())
@@ -74,7 +73,7 @@ async fn create(client: &elb::Client, environment: &Environment) -> Result<Targe
         .healthy_threshold_count(check.healthy_threshold)
         .unhealthy_threshold_count(check.unhealthy_threshold)
         .matcher(Matcher::builder().http_code(&check.matcher).build())
-        .set_tags(Some(tags.to_vec()))
+        .set_tags(Some(load_balancer::own_tags(environment)))
         .send()
         .await
         .call("elasticloadbalancing:CreateTargetGroup")
