@@ -20,10 +20,11 @@ NOTHING_OF_THE_USERS = {
 }
 
 
-def _request(url: str, body: dict | None = None) -> object:
-    """GET, or POST with a JSON body; answers the JSON it gets."""
+def _request(url: str, body: dict | None = None, method: str | None = None) -> object:
+    """GET, POST with a JSON body, or another method; answers the JSON it gets."""
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=60) as response:
+    request = Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -75,15 +76,33 @@ class LocalAws:
         return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
-        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, error, at."""
+        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, error, at, fault."""
         return _request(f"{self._moto.url}/_albatross/calls?since={since}")
 
     def invocations(self, since: int = 0) -> list[dict]:
         """Invocations on MiniStack after the one numbered `since`: n, function, started, ended, error."""
         return _request(f"{self._ministack.url}/_albatross/invocations?since={since}")
 
+    def fault(
+        self, kind: str, operation: str | None = None, caller: str | None = None, nth: int = 1, times: int = 1
+    ) -> None:
+        """Let a fault of strict/faults.py strike calls to moto, of one operation and caller or of any.
+
+        It strikes `times` of them from the `nth` on, counted from now. Only a function on MiniStack can be killed.
+        """
+        settings = {"kind": kind, "operation": operation, "caller": caller, "nth": nth, "times": times}
+        _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self._ministack.process.pid})
+
+    def struck(self) -> int:
+        """How many calls the faults have struck."""
+        return _request(f"{self._moto.url}/_albatross/faults")["struck"]
+
+    def end_faults(self) -> None:
+        """No fault any more; a function that is held dies."""
+        _request(f"{self._moto.url}/_albatross/faults", method="DELETE")
+
     def reset(self) -> None:
-        """Forget all resources and calls on moto; what is deployed on MiniStack stays."""
+        """Forget all resources, calls and faults on moto; what is deployed on MiniStack stays."""
         _request(f"{self._moto.url}/_albatross/reset", {})
 
     @property

@@ -1,8 +1,8 @@
 """What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
 
-It is started here and not by its own command for four things: it keeps nothing in shared temporary folders, it
-refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations), and it takes
-state machines in YAML.
+It is started here and not by its own command for five things: it keeps nothing in shared temporary folders, it
+refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations), it takes
+state machines in YAML, and a stopped execution starts nothing more.
 """
 
 import asyncio
@@ -83,6 +83,20 @@ def take_yaml_definitions() -> None:
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
+def end_stopped_executions() -> None:
+    """A stopped execution starts no task any more (StopExecution); MiniStack goes on with branches and retries."""
+    from ministack.services import stepfunctions
+
+    add_event = stepfunctions._add_event
+
+    def add(execution, kind, details):
+        if kind == "TaskScheduled" and execution["status"] != "RUNNING":
+            raise SystemExit  # of this branch's thread alone
+        add_event(execution, kind, details)
+
+    stepfunctions._add_event = add
+
+
 def with_control(app):
     """MiniStack's ASGI application with the control path before it."""
 
@@ -106,6 +120,7 @@ async def serve(listener: socket.socket) -> None:
 
     watch_functions()
     take_yaml_definitions()
+    end_stopped_executions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 1

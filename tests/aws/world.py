@@ -158,6 +158,9 @@ def snapshot(aws: LocalAws) -> Snapshot:
     instances = [instance for reservation in reservations for instance in reservation["Instances"]]
     interfaces = _pages(ec2, "describe_network_interfaces", "NetworkInterfaces")
     balancers = _pages(elb, "describe_load_balancers", "LoadBalancers")
+    for balancer in balancers:
+        arn = balancer["LoadBalancerArn"]
+        balancer["Attributes"] = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
     listeners = [
         listener
         for balancer in balancers
@@ -165,10 +168,29 @@ def snapshot(aws: LocalAws) -> Snapshot:
             elb, "describe_listeners", "Listeners", LoadBalancerArn=balancer["LoadBalancerArn"]
         )
     ]
+    for listener in listeners:
+        arn = listener["ListenerArn"]
+        listener["Attributes"] = elb.describe_listener_attributes(ListenerArn=arn)["Attributes"]
+    target_groups = _pages(elb, "describe_target_groups", "TargetGroups")
+    for group in target_groups:
+        health = elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+        group["Targets"] = [described["Target"] for described in health["TargetHealthDescriptions"]]
+    for kind, tagged in (
+        ("LoadBalancer", balancers),
+        ("Listener", listeners),
+        ("TargetGroup", target_groups),
+    ):
+        for item in tagged:
+            [described] = elb.describe_tags(ResourceArns=[item[f"{kind}Arn"]])["TagDescriptions"]
+            item["Tags"] = described["Tags"]
     certificates = [
         acm.describe_certificate(CertificateArn=listed["CertificateArn"])["Certificate"]
         for listed in _pages(acm, "list_certificates", "CertificateSummaryList")
     ]
+    for certificate in certificates:
+        certificate["Tags"] = acm.list_tags_for_certificate(CertificateArn=certificate["CertificateArn"])[
+            "Tags"
+        ]
     return {
         "security group": _by("GroupId", groups, "GroupName", "Tags"),
         "security group rule": _by("SecurityGroupRuleId", rules, *RULE_FIELDS),
@@ -177,12 +199,10 @@ def snapshot(aws: LocalAws) -> Snapshot:
             "AllocationId", ec2.describe_addresses()["Addresses"], "InstanceId", "PublicIp", "Tags"
         ),
         "network interface": _by("NetworkInterfaceId", interfaces, "Description"),
-        "load balancer": _by("LoadBalancerArn", balancers, "SecurityGroups", "AvailabilityZones"),
-        "target group": _by(
-            "TargetGroupArn", _pages(elb, "describe_target_groups", "TargetGroups"), "HealthCheckPath"
-        ),
-        "listener": _by("ListenerArn", listeners, "Port", "DefaultActions"),
-        "certificate": _by("CertificateArn", certificates, "DomainName", "InUseBy"),
+        "load balancer": _by("LoadBalancerArn", balancers, *LOAD_BALANCER_FIELDS),
+        "target group": _by("TargetGroupArn", target_groups, *TARGET_GROUP_FIELDS),
+        "listener": _by("ListenerArn", listeners, *LISTENER_FIELDS),
+        "certificate": _by("CertificateArn", certificates, "DomainName", "InUseBy", "Tags"),
         "record": _records(aws),
     }
 
@@ -197,6 +217,16 @@ RULE_FIELDS = (
     "ReferencedGroupInfo",
     "Tags",
 )
+LOAD_BALANCER_FIELDS = (
+    "LoadBalancerName",
+    "Scheme",
+    "SecurityGroups",
+    "AvailabilityZones",
+    "Attributes",
+    "Tags",
+)
+TARGET_GROUP_FIELDS = ("TargetGroupName", "Port", "HealthCheckPath", "Matcher", "Targets", "Tags")
+LISTENER_FIELDS = ("Port", "DefaultActions", "SslPolicy", "Certificates", "Attributes", "Tags")
 
 
 def _pages(client, operation: str, key: str, **parameters: object) -> list[dict]:
@@ -223,13 +253,13 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     lines = []
     for kind in before:
         for identity in sorted(before[kind].keys() | after[kind].keys()):
-            old, new = (_comparable(side[kind].get(identity)) for side in (before, after))
+            old, new = (comparable(side[kind].get(identity)) for side in (before, after))
             if old != new:
                 lines.append(f"{kind} {identity}: {old or 'absent'} → {new or 'absent'}")
     return lines
 
 
-def _comparable(value: object) -> str:
+def comparable(value: object) -> str:
     """As text in which the order of a list does not matter: AWS promises none."""
 
     def ordered(value: object) -> object:
