@@ -7,9 +7,9 @@ undisturbed run leaves it, or as before the run where a provision has failed and
 A call is named by its caller, its operation, and the how manieth of that operation by that caller it is: a number would
 not do, as concurrent branches interleave.
 
-    python -m tests.aws.crash_matrix                     # whole; make crash-matrix
+    python -m tests.aws.crash_matrix                  # whole; make crash-matrix, which builds before
     python -m tests.aws.crash_matrix --sample 40 --seed 7
-    python -m tests.aws.crash_matrix --only 'create-alb CreateSecurityGroup'
+    python -m tests.aws.crash_matrix --only 'provision: create-alb CreateSecurityGroup, killed'
 """
 
 import argparse
@@ -29,9 +29,8 @@ from queue import SimpleQueue
 from rich.console import Console
 from rich.table import Table
 
-from .endpoints import REGION
 from .local import LocalAws
-from .stack import Execution, Stack, build, until
+from .stack import Execution, Stack, until
 from .world import Snapshot, World, comparable, snapshot
 
 # The SDK makes three attempts at a call: a fault that strikes three times gets through to the function.
@@ -45,7 +44,7 @@ class Fault:
     name: str
     kind: str
     times: int = 1
-    # The execution is stopped while the call's answer is held back, and its function dies.
+    # The execution is stopped at the call, and its function dies.
     aborts: bool = False
     # After that the rule on an ended provision acts; without, the user runs it again.
     cleans_up: bool = False
@@ -64,8 +63,10 @@ FAULTS = (
         for times in (1, ATTEMPTS)
     ),
     Fault("denied", "denied"),
-    Fault("aborted, run again", "held", aborts=True),
-    Fault("aborted, cleaned up", "held", aborts=True, cleans_up=True),
+    Fault("aborted before, run again", "stalled", aborts=True),
+    Fault("aborted before, cleaned up", "stalled", aborts=True, cleans_up=True),
+    Fault("aborted after, run again", "held", aborts=True),
+    Fault("aborted after, cleaned up", "held", aborts=True, cleans_up=True),
 )
 
 
@@ -232,23 +233,18 @@ class Matrix:
             yield world, before
 
     def record(self, scene: Scene) -> list[Point]:
-        """An undisturbed run: every call that its functions make.
-
-        In regions other than the stack's only the first is kept: the rest is the same call again, region by region.
-        """
+        """An undisturbed run: every call that its functions make."""
         with self.stage(scene) as (world, before):
             since = len(self.aws.calls())
             succeeded(self.stack.run(scene.machine, scene.event(world)))
             made = [call for call in self.aws.calls(since) if call["caller"] != "other"]
             self.undisturbed[scene.name] = changes(before, snapshot(self.aws), world)
-        elsewhere = [call for call in made if call["region"] != REGION]
         seen: Counter[tuple[str, str]] = Counter()
         points = []
         for call in made:
             seen[call["caller"], call["operation"]] += 1
             nth = seen[call["caller"], call["operation"]]
-            if call not in elsewhere[1:]:
-                points.append(Point(scene.name, call["caller"], call["operation"], nth, call["changes"]))
+            points.append(Point(scene.name, call["caller"], call["operation"], nth, call["changes"]))
         return points
 
     def run(self, cell: Cell) -> Result:
@@ -407,7 +403,6 @@ def main() -> int:
     parser.add_argument("--beside", type=int, default=2, help="so many local AWSs at work at once")
     options = parser.parse_args()
     console = Console(highlight=False)
-    build()
     with matrices(options.beside) as ready:
         recorded = record_all(ready[0])
         for name, points in recorded.items():

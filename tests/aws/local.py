@@ -76,7 +76,7 @@ class LocalAws:
         return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
-        """Calls to moto after the one numbered `since`: n, service, region, operation, caller, changes, …"""
+        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, error, at, fault."""
         return _request(f"{self._moto.url}/_albatross/calls?since={since}")
 
     def invocations(self, since: int = 0) -> list[dict]:

@@ -129,12 +129,13 @@ def test_a_killed_function_has_made_its_call(aws, function):
     assert invoke(aws, function) != first, "a new process"
 
 
-def test_a_held_function_waits_until_faults_end_and_dies(aws, function):
+@pytest.mark.parametrize(("kind", "made"), [("stalled", 0), ("held", 1)])
+def test_a_function_waits_until_faults_end_and_dies(aws, function, kind, made):
     before, since = vpcs(aws), len(aws.invocations())
-    aws.fault("held", "CreateVpc", caller=function)
+    aws.fault(kind, "CreateVpc", caller=function)
     aws.client("lambda").invoke(FunctionName=function, Payload=b"{}", InvocationType="Event")
-    until(aws.struck, "the held call")
-    assert vpcs(aws) == before + 1
+    until(aws.struck, "the call")
+    assert vpcs(aws) == before + made
     [invocation] = aws.invocations(since)
     assert invocation["ended"] is None
     aws.end_faults()

@@ -17,9 +17,11 @@ Response = tuple[int, dict, str]
 
 # Instead of the call, AWS answers with its error of that sort, or the network with nothing.
 THROTTLED, FAILED, DENIED, CUT = "throttled", "failed", "denied", "cut"
-# The call is carried out. Then nobody answers; its caller dies; or its caller waits until `end`, and dies.
-LOST, KILLED, HELD = "lost", "killed", "held"
-KINDS = (THROTTLED, FAILED, DENIED, CUT, LOST, KILLED, HELD)
+# The call is carried out. Then nobody answers, or its caller dies.
+LOST, KILLED = "lost", "killed"
+# The caller waits until `end`, and dies: of a call that is not carried out, or of one that is.
+STALLED, HELD = "stalled", "held"
+KINDS = (THROTTLED, FAILED, DENIED, CUT, LOST, KILLED, STALLED, HELD)
 
 # Status and code, by service: its API reference, "Common errors". EC2: the user guide's "Error codes"; Route 53
 # throttles as its developer guide's "Quotas" says.
@@ -81,7 +83,7 @@ class Fault:
         """The response to the call; where there is none, nobody is there any more to get it."""
         if self.kind in (THROTTLED, FAILED, DENIED):
             return refusal(service, self.kind)
-        response = (500, {}, "") if self.kind == CUT else carry_out()
+        response = (500, {}, "") if self.kind in (CUT, STALLED) else carry_out()
         if self.kind in (CUT, LOST):
             flask.request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         if self.kind == KILLED:
@@ -89,8 +91,8 @@ class Fault:
         return response
 
     def hold(self) -> None:
-        """Keeps the answer of a held call from its caller; not to be called under a lock."""
-        if self.kind == HELD:
+        """Keeps the caller waiting where the fault says so; not to be called under a lock."""
+        if self.kind in (STALLED, HELD):
             self.ended.wait()
             self.kill_caller()
 

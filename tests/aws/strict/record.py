@@ -53,7 +53,6 @@ def call_action(original, self):
         call = {
             "n": len(_calls) + 1,
             "service": self.service_name,
-            "region": self.region,
             "operation": operation,
             "caller": _caller(self.headers),
             "changes": not operation.startswith(_READS),
