@@ -44,7 +44,9 @@ class LocalAws:
     def __enter__(self) -> "LocalAws":
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         clean = client_variables() | kept | {"LANG": "C.UTF-8"}
-        self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean)
+        # Without images to find, of which moto makes a thousand at each reset; instances start from any.
+        no_images = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+        self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean | no_images)
         moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
             scale = str(_wait_scale(self._speed))

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
@@ -46,6 +47,7 @@ def function(aws: LocalAws, name: str):
         Handler="bootstrap",
         Role="arn:aws:iam::123456789012:role/any",
         Code={"ZipFile": archive.getvalue()},
+        Timeout=60,
     )
     return name
 
@@ -133,14 +135,14 @@ def test_a_killed_function_has_made_its_call(aws, function):
 def test_a_function_waits_until_faults_end_and_dies(aws, function, kind, made):
     before, since = vpcs(aws), len(aws.invocations())
     aws.fault(kind, "CreateVpc", caller=function)
-    aws.client("lambda").invoke(FunctionName=function, Payload=b"{}", InvocationType="Event")
-    until(aws.struck, "the call")
+    with ThreadPoolExecutor() as beside:
+        invocation = beside.submit(invoke, aws, function)
+        until(aws.struck, "the call")
+        assert vpcs(aws) == before + made
+        assert aws.invocations(since)[0]["ended"] is None
+        aws.end_faults()
+        assert invocation.result()["errorType"] == "Runtime.ExitError"
     assert vpcs(aws) == before + made
-    [invocation] = aws.invocations(since)
-    assert invocation["ended"] is None
-    aws.end_faults()
-    until(lambda: aws.invocations(since)[0]["ended"], "the end of the function")
-    assert aws.invocations(since)[0]["error"] == "Runtime.ExitError"
 
 
 def test_who_is_no_function_is_not_killed(aws):

@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .local import LocalAws
 
-# One of the images that moto knows from the start.
 IMAGE = "ami-0c55b159cbfafe1f0"
 ZONES = ("us-east-1a", "us-east-1b")
 # Of the user's own record; Albatross's records have another, so a record put back is told from one made anew.
