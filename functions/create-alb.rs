@@ -40,15 +40,20 @@ async fn create(
         target_group::find(elb, environment),
         load_balancer::find(elb, environment),
     )?;
-    let ((group, group_step), (targets, targets_step)) = tokio::try_join!(
-        security_group::ensure(ec2, environment, found_group),
-        target_group::ensure(elb, environment, found_targets),
-    )?;
-    let ((front, front_step), open_steps, target_steps) = tokio::try_join!(
+    // First and alone: where the group stands an environment stands, whole or in part, and is found.
+    let (group, group_step) = security_group::ensure(ec2, environment, found_group).await?;
+    let targets = async {
+        let (targets, step) = target_group::ensure(elb, environment, found_targets).await?;
+        let steps = target_group::register(elb, environment, &targets, step.outcome == Outcome::Created).await?;
+        Result::Ok((targets, step, steps))
+    };
+    // All to their end: a call that is dropped on its way may still be carried out, beside the rollback.
+    let (front, targets, open_steps) = tokio::join!(
         load_balancer::ensure(elb, environment, &group, found_front),
+        targets,
         security_group::open(ec2, environment, &group),
-        target_group::register(elb, environment, &targets, targets_step.outcome == Outcome::Created),
-    )?;
+    );
+    let ((front, front_step), (targets, targets_step, target_steps), open_steps) = (front?, targets?, open_steps?);
     let new = front_step.outcome == Outcome::Created;
     let http_step = listener::ensure_http(elb, environment, &front.arn, &targets, new).await?;
     let mut steps = vec![group_step, targets_step, front_step, http_step];
