@@ -164,7 +164,8 @@ class Result:
         return self.how not in ("LOST", "missed")
 
     def __str__(self) -> str:
-        return f"{self.cell}: {self.how}, {self.seconds:.1f} s"
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.cell}: {self.how}, {self.seconds:.1f} s{detail}"
 
 
 # What a run makes of the world: its differences, with names in place of ids; each with how often.
@@ -389,7 +390,7 @@ def show(console: Console, results: list[Result]) -> None:
     console.print(LEGEND)
     for result in results:
         if not result.survived:
-            console.print(f"{result.how} {result.cell}: {result.detail}", soft_wrap=True, markup=False)
+            console.print(str(result), soft_wrap=True, markup=False)
     survived = sum(result.survived for result in results)
     console.print(f"{len(results)} points run, survived {survived} of {len(results)}")
 
