@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test worlds local-aws build lint clean
+.PHONY: help demo test worlds crash-matrix local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -29,6 +29,9 @@ test: build lint $(NODE) ## Run everything: lints, unit tests, each function, en
 
 worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
 	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py
+
+crash-matrix: build ## Run every API call with every fault; make test runs a sample. ONLY='create-alb' chooses
+	@.venv/bin/python -m tests.aws.crash_matrix $(if $(ONLY),--only '$(ONLY)')
 
 local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs to use it
 	@.venv/bin/python -m tests.aws

@@ -5,7 +5,8 @@
         aws.environment                     # for any other client: the SAM CLI, the AWS CLI, Terraform
         aws.calls(), aws.invocations()      # who called what; which function ran
         aws.front(), aws.authority          # where load balancers really listen; who signs their certificates
-    aws.speed = 0; aws.advance(60)      # AWS's clock, in AWS seconds
+        aws.speed = 0; aws.advance(60)      # AWS's clock, in AWS seconds
+        aws.fault("lost", "CreateVpc")      # strict/faults.py: what may happen to a call
         aws.reset()                         # an empty account again; what is deployed stays
 
 `python -m tests.aws` keeps one in the foreground. moto_server.py and ministack_server.py are the two processes,

@@ -22,10 +22,11 @@ NOTHING_OF_THE_USERS = {
 }
 
 
-def _request(url: str, body: dict | None = None) -> object:
-    """GET, or POST with a JSON body; answers the JSON it gets."""
+def _request(url: str, body: dict | None = None, method: str | None = None) -> object:
+    """GET, POST with a JSON body, or another method; answers the JSON it gets."""
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=60) as response:
+    request = Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -45,7 +46,9 @@ class LocalAws:
     def __enter__(self) -> "LocalAws":
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         clean = client_variables() | kept | {"LANG": "C.UTF-8"}
-        self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean)
+        # Without images to find, of which moto makes a thousand at each reset; instances start from any.
+        no_images = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+        self._moto = Child("tests.aws.moto_server", [str(self._speed)], clean | no_images)
         moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
             self.authority = Authority(Path(_request(f"{self._moto.url}/_albatross/authority")))
@@ -83,7 +86,7 @@ class LocalAws:
         return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
-        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, checks, error, at.
+        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, checks, error, at, fault.
 
         `checks` is what IAM would have checked before a function's call; of any other call it is empty.
         """
@@ -106,8 +109,26 @@ class LocalAws:
         """Where load balancers really listen: `<DNS name>:<port>` → `127.0.0.1:<port>`."""
         return _request(self.front_url)
 
+    def fault(
+        self, kind: str, operation: str | None = None, caller: str | None = None, nth: int = 1, times: int = 1
+    ) -> None:
+        """Let a fault of strict/faults.py strike calls to moto, of one operation and caller or of any.
+
+        It strikes `times` of them from the `nth` on, counted from now. Only a function on MiniStack can be killed.
+        """
+        settings = {"kind": kind, "operation": operation, "caller": caller, "nth": nth, "times": times}
+        _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self._ministack.process.pid})
+
+    def struck(self) -> int:
+        """How many calls the faults have struck."""
+        return _request(f"{self._moto.url}/_albatross/faults")["struck"]
+
+    def end_faults(self) -> None:
+        """No fault any more; a function that is held dies."""
+        _request(f"{self._moto.url}/_albatross/faults", method="DELETE")
+
     def reset(self) -> None:
-        """Forget all resources and calls on moto; what is deployed on MiniStack stays."""
+        """Forget all resources, calls and faults on moto; what is deployed on MiniStack stays."""
         _request(f"{self._moto.url}/_albatross/reset", {})
 
     @property

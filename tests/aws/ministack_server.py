@@ -2,7 +2,8 @@
 
 It is started here and not by its own command for five things: it keeps nothing in shared temporary folders, it
 refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations) and what functions
-ask of Step Functions (GET /_albatross/calls), and it takes state machines in YAML.
+ask of Step Functions (GET /_albatross/calls), it takes state machines in YAML, and a stopped execution starts nothing
+more.
 """
 
 import asyncio
@@ -111,6 +112,20 @@ def take_yaml_definitions() -> None:
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
+def end_stopped_executions() -> None:
+    """A stopped execution starts no task any more (StopExecution); MiniStack goes on with branches and retries."""
+    from ministack.services import stepfunctions
+
+    add_event = stepfunctions._add_event
+
+    def add(execution, kind, details):
+        if kind == "TaskScheduled" and execution["status"] != "RUNNING":
+            raise SystemExit  # of this branch's thread alone
+        add_event(execution, kind, details)
+
+    stepfunctions._add_event = add
+
+
 def with_control(app):
     """MiniStack's ASGI application with the control paths before it."""
 
@@ -137,6 +152,7 @@ async def serve(listener: socket.socket) -> None:
     watch_functions()
     watch_calls()
     take_yaml_definitions()
+    end_stopped_executions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 1

@@ -1,6 +1,7 @@
 """The AWS that Albatross works on: moto with the strict layer, in a process of its own.
 
-Besides AWS's wire protocols it answers under /_albatross/: GET calls, front and authority, POST reset, GET and POST clock.
+Besides AWS's wire protocols it answers under /_albatross/: GET calls, front and authority, POST reset, GET and POST
+clock, GET, POST and DELETE faults.
 """
 
 import functools
@@ -15,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from . import child, front
-from .strict import acm, record  # importing the package puts the strict layer in place
+from .strict import acm, faults, record  # importing the package puts the strict layer in place
 from .strict.clock import clock
 
 CONTROL = "/_albatross/"
@@ -42,12 +43,20 @@ def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> 
                 BackendDict.reset()
                 front.follow()
                 record.clear()
+                faults.end()
             return {}
         case "GET" | "POST", ["clock"]:
             if "speed" in body:
                 clock.speed = float(body["speed"])
             clock.advance(float(body.get("advance", 0)))
             return {"speed": clock.speed, "now": clock.now()}
+        case "GET" | "POST" | "DELETE", ["faults"]:
+            with record.lock:
+                if method == "POST":
+                    faults.add(**body)
+                if method == "DELETE":
+                    faults.end()
+                return {"struck": faults.struck()}
     raise LookupError(f"{method} {CONTROL}{what}")
 
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -213,25 +214,52 @@ class Stack:
 
     def fire_nightly(self) -> str:
         """Do what EventBridge does when the nightly rule's time has come; answers the ARN of the execution."""
-        [rule] = [rule for rule in self._events.list_rules()["Rules"] if self._is_nightly(rule)]
-        [target] = self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        rule = self._rule("ScheduleExpression")
+        assert rule["State"] == "ENABLED"
+        return self._fire(rule, "aws.events", "Scheduled Event", [rule["Arn"]], {})
+
+    @contextmanager
+    def without_reaction(self) -> Iterator[None]:
+        """The rule on an ended provision is off, so that what the provision left stays."""
+        name = self._rule("EventPattern")["Name"]
+        self._events.disable_rule(Name=name)
+        try:
+            yield
+        finally:
+            self._events.enable_rule(Name=name)
+
+    def fire_reaction(self, ended: str) -> str:
+        """Do what EventBridge does when a provision has ended; answers the ARN of the execution."""
+        found = self._sfn.describe_execution(executionArn=ended)
+        detail = {
+            field: found[field] for field in ("executionArn", "stateMachineArn", "name", "status", "input")
+        }
+        kind = "Step Functions Execution Status Change"
+        return self._fire(self._rule("EventPattern"), "aws.states", kind, [ended], detail)
+
+    def _rule(self, field: str) -> dict:
+        """The rule with this field that starts the nightly machine."""
+        wanted = [self.machine("nightly")]
+        rules = [rule for rule in self._events.list_rules()["Rules"] if rule.get(field)]
+        [rule] = [rule for rule in rules if [target["Arn"] for target in self._targets(rule)] == wanted]
+        return rule
+
+    def _targets(self, rule: dict) -> list[dict]:
+        return self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+
+    def _fire(self, rule: dict, source: str, kind: str, resources: list[str], detail: dict) -> str:
+        """Start the rule's target as an event does."""
+        [target] = self._targets(rule)
         event = {
             "version": "0",
             "id": str(uuid.uuid4()),
-            "detail-type": "Scheduled Event",
-            "source": "aws.events",
+            "detail-type": kind,
+            "source": source,
             "account": rule["Arn"].split(":")[4],
             "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "region": rule["Arn"].split(":")[3],
-            "resources": [rule["Arn"]],
-            "detail": {},
+            "resources": resources,
+            "detail": detail,
         }
         text = target.get("Input") or json.dumps(event)
         return self._sfn.start_execution(stateMachineArn=target["Arn"], input=text)["executionArn"]
-
-    def _is_nightly(self, rule: dict) -> bool:
-        """On, by the clock, and a start of the nightly machine."""
-        if not rule.get("ScheduleExpression") or rule["State"] != "ENABLED":
-            return False
-        targets = self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-        return [target["Arn"] for target in targets] == [self.machine("nightly")]

@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from .endpoints import REGION
 from .local import LocalAws
 
-# One of the images that moto knows from the start.
 IMAGE = "ami-0c55b159cbfafe1f0"
 ZONES = ("us-east-1a", "us-east-1b")
 # Of the user's own record; Albatross's records have another, so a record put back is told from one made anew.
@@ -166,10 +165,9 @@ def snapshot(aws: LocalAws, region: str = REGION) -> Snapshot:
     instances = [instance for reservation in reservations for instance in reservation["Instances"]]
     interfaces = _pages(ec2, "describe_network_interfaces", "NetworkInterfaces")
     balancers = _pages(elb, "describe_load_balancers", "LoadBalancers")
-    targets = _pages(elb, "describe_target_groups", "TargetGroups")
-    for group in targets:
-        health = elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
-        group["Targets"] = [each["Target"] for each in health["TargetHealthDescriptions"]]
+    for balancer in balancers:
+        arn = balancer["LoadBalancerArn"]
+        balancer["Attributes"] = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
     listeners = [
         listener
         for balancer in balancers
@@ -177,6 +175,13 @@ def snapshot(aws: LocalAws, region: str = REGION) -> Snapshot:
             elb, "describe_listeners", "Listeners", LoadBalancerArn=balancer["LoadBalancerArn"]
         )
     ]
+    for listener in listeners:
+        arn = listener["ListenerArn"]
+        listener["Attributes"] = elb.describe_listener_attributes(ListenerArn=arn)["Attributes"]
+    target_groups = _pages(elb, "describe_target_groups", "TargetGroups")
+    for group in target_groups:
+        health = elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])
+        group["Targets"] = [described["Target"] for described in health["TargetHealthDescriptions"]]
     certificates = [
         acm.describe_certificate(CertificateArn=listed["CertificateArn"])["Certificate"]
         | {"Tags": acm.list_tags_for_certificate(CertificateArn=listed["CertificateArn"])["Tags"]}
@@ -190,17 +195,18 @@ def snapshot(aws: LocalAws, region: str = REGION) -> Snapshot:
             "AllocationId", ec2.describe_addresses()["Addresses"], "InstanceId", "PublicIp", "Tags"
         ),
         "network interface": _by("NetworkInterfaceId", interfaces, "Description"),
-        "load balancer": _by("LoadBalancerArn", _tagged(elb, "LoadBalancerArn", balancers), *BALANCER_FIELDS),
-        "target group": _by("TargetGroupArn", _tagged(elb, "TargetGroupArn", targets), *TARGET_GROUP_FIELDS),
+        "load balancer": _by(
+            "LoadBalancerArn", _tagged(elb, "LoadBalancerArn", balancers), *LOAD_BALANCER_FIELDS
+        ),
+        "target group": _by(
+            "TargetGroupArn", _tagged(elb, "TargetGroupArn", target_groups), *TARGET_GROUP_FIELDS
+        ),
         "listener": _by("ListenerArn", _tagged(elb, "ListenerArn", listeners), *LISTENER_FIELDS),
         "certificate": _by("CertificateArn", certificates, *CERTIFICATE_FIELDS),
         "record": _records(aws),
     }
 
 
-BALANCER_FIELDS = ("SecurityGroups", "AvailabilityZones", "Tags")
-TARGET_GROUP_FIELDS = ("HealthCheckPath", "Targets", "Tags")
-LISTENER_FIELDS = ("Port", "DefaultActions", "Certificates", "SslPolicy", "Tags")
 CERTIFICATE_FIELDS = ("DomainName", "SubjectAlternativeNames", "InUseBy", "Tags")
 RULE_FIELDS = (
     "GroupId",
@@ -212,6 +218,16 @@ RULE_FIELDS = (
     "ReferencedGroupInfo",
     "Tags",
 )
+LOAD_BALANCER_FIELDS = (
+    "LoadBalancerName",
+    "Scheme",
+    "SecurityGroups",
+    "AvailabilityZones",
+    "Attributes",
+    "Tags",
+)
+TARGET_GROUP_FIELDS = ("TargetGroupName", "Port", "HealthCheckPath", "Matcher", "Targets", "Tags")
+LISTENER_FIELDS = ("Port", "DefaultActions", "SslPolicy", "Certificates", "Attributes", "Tags")
 
 
 def _pages(client, operation: str, key: str, **parameters: object) -> list[dict]:
@@ -248,13 +264,13 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     lines = []
     for kind in before:
         for identity in sorted(before[kind].keys() | after[kind].keys()):
-            old, new = (_comparable(side[kind].get(identity)) for side in (before, after))
+            old, new = (comparable(side[kind].get(identity)) for side in (before, after))
             if old != new:
                 lines.append(f"{kind} {identity}: {old or 'absent'} → {new or 'absent'}")
     return lines
 
 
-def _comparable(value: object) -> str:
+def comparable(value: object) -> str:
     """As text in which the order of a list does not matter: AWS promises none."""
 
     def ordered(value: object) -> object:

@@ -1,5 +1,6 @@
 """The record of every call, and the one lock that each call is carried out under."""
 
+import functools
 import re
 import threading
 import time
@@ -8,7 +9,7 @@ import traceback
 from moto.core.responses import BaseResponse
 
 from ..caller import OTHER, caller
-from . import iam
+from . import faults, iam
 from .patch import replaces
 
 lock = threading.RLock()
@@ -55,10 +56,15 @@ def call_action(original, self):
             "at": time.time(),
         }
         _calls.append(call)
+        fault = faults.due(call)
+        call["fault"] = fault.kind if fault else None
         try:
-            status, headers, body = original(self)
+            carry_out = functools.partial(original, self)
+            status, headers, body = fault.strike(self.service_name, carry_out) if fault else carry_out()
         except Exception:
             traceback.print_exc()
             raise
         call["error"] = _error(status, headers, body)
-        return status, headers, body
+    if fault:
+        fault.hold()
+    return status, headers, body
