@@ -127,8 +127,15 @@ class LocalAws:
         """No fault any more; a function that is held dies."""
         _request(f"{self._moto.url}/_albatross/faults", method="DELETE")
 
+    def throttle(self, on: bool = True) -> None:
+        """Refuse calls to moto that come faster than AWS's limits, which are in strict/throttle.py.
+
+        At infinite speed they are those of real seconds.
+        """
+        _request(f"{self._moto.url}/_albatross/throttle", {"on": on})
+
     def reset(self) -> None:
-        """Forget all resources, calls and faults on moto; what is deployed on MiniStack stays."""
+        """Forget all resources, calls and faults on moto, and end throttling; what is deployed on MiniStack stays."""
         _request(f"{self._moto.url}/_albatross/reset", {})
 
     @property
