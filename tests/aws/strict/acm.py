@@ -8,12 +8,12 @@ from moto.acm.exceptions import AWSValidationException
 from moto.acm.models import AWSCertificateManagerBackend, CertBundle, acm_backends
 from moto.acm.responses import AWSCertificateManagerResponse
 from moto.core.exceptions import AWSError
-from moto.core.responses import ActionResult
 from moto.elbv2.models import elbv2_backends
 
 from ..authority import Authority
 from . import clock as delays
 from .clock import clock
+from .paging import Pages, paged
 from .patch import replaces
 from .route53 import normal, public_records
 
@@ -224,20 +224,11 @@ def list_certificates(original, self, statuses, includes):
             yield certificate
 
 
-@replaces(AWSCertificateManagerResponse, "list_certificates")
-def list_a_page(original, self):
-    """Pages of MaxItems, with a NextToken while there is more."""
-    summaries = original(self).result["CertificateSummaryList"]
-    arns = [summary["CertificateArn"] for summary in summaries]
-    after = self._get_param("NextToken")
-    if after and after not in arns:
-        raise AWSValidationException("The pagination token is invalid")
-    start = arns.index(after) + 1 if after else 0
-    end = start + int(self._get_param("MaxItems") or 100)
-    result = {"CertificateSummaryList": summaries[start:end]}
-    if end < len(summaries):
-        result["NextToken"] = arns[end - 1]
-    return ActionResult(result)
+paged(
+    AWSCertificateManagerResponse,
+    Pages("MaxItems", "NextToken", "NextToken", 100, AWSValidationException),
+    list_certificates="CertificateSummaryList",
+)
 
 
 def is_issued(certificate_arn: str) -> bool:

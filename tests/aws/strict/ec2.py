@@ -1,15 +1,19 @@
 """EC2: what is in use is not deleted, and what a load balancer has in the network is there to be seen."""
 
+import functools
+
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
+from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.ec2.utils import random_public_ip
 
 from .clock import INTERFACES, clock
+from .paging import Pages, paged
 from .patch import replaces
 
 
@@ -210,3 +214,20 @@ def terminate(original, self):
         if interface.description == "Primary network interface":
             self.ec2_backend.enis.pop(interface.id, None)
     return before
+
+
+# Pages
+
+
+paged(
+    EC2Response,
+    Pages(
+        "MaxResults", "NextToken", "NextToken", 1000, functools.partial(EC2ClientError, "InvalidNextToken")
+    ),
+    describe_instances="Reservations",
+    describe_network_interfaces="NetworkInterfaces",
+    describe_route_tables="RouteTables",
+    describe_security_group_rules="SecurityGroupRules",
+    describe_security_groups="SecurityGroups",
+    describe_subnets="Subnets",
+)

@@ -28,6 +28,7 @@ from moto.utilities.utils import ARN_PARTITION_REGEX
 from . import acm, health
 from .clock import ACTIVE, clock
 from .ec2 import has_internet_route, release_interfaces, set_interfaces
+from .paging import Pages, paged
 from .patch import replaces
 from .route53 import ALB_ZONES
 
@@ -489,21 +490,10 @@ def add_tags(original, self, resource_arns, tags):
         self.tagging_service.tag_resource(arn, tags)
 
 
-def _a_page(original, self):
-    """PageSize and Marker."""
-    answer = original(self)
-    (kind,) = answer.result
-    everything = list(answer.result[kind])
-    arns = [item.arn for item in everything]
-    marker = self._get_param("Marker")
-    if marker and marker not in arns:
-        raise ValidationError(f"The marker '{marker}' is not valid")
-    start = arns.index(marker) + 1 if marker else 0
-    end = start + (self._get_int_param("PageSize") or 400)
-    answer.result[kind] = everything[start:end]
-    answer.result["NextMarker"] = arns[end - 1] if end < len(arns) else None
-    return answer
-
-
-for operation in ("describe_target_groups", "describe_listeners"):
-    replaces(ELBV2Response, operation)(_a_page)
+paged(
+    ELBV2Response,
+    Pages("PageSize", "Marker", "NextMarker", 400, ValidationError),
+    describe_load_balancers="LoadBalancers",
+    describe_target_groups="TargetGroups",
+    describe_listeners="Listeners",
+)
