@@ -166,6 +166,21 @@ def test_a_rule_twice_is_a_duplicate_and_a_request_is_atomic(network, name):
         ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[open_80])
 
 
+def test_a_revoke_is_atomic_and_of_an_absent_rule_no_error_in_a_default_vpc(network, name):
+    """EC2 API reference, RevokeSecurityGroupIngress."""
+    ec2, absent, there = network.ec2, rule(port=22, cidr="0.0.0.0/0"), rule(cidr="0.0.0.0/0")
+    default = ec2.create_security_group(GroupName=name, Description="of a test")["GroupId"]
+    own = network.group(name)
+    for group in (default, own):
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[there])
+    with refused("InvalidPermission.NotFound"):
+        ec2.revoke_security_group_ingress(GroupId=own, IpPermissions=[there, absent])
+    ec2.revoke_security_group_ingress(GroupId=default, IpPermissions=[absent, there])
+    for group, left in ((own, 1), (default, 0)):
+        [found] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        assert len(found["IpPermissions"]) == left
+
+
 # Addresses and instances
 
 

@@ -16,6 +16,7 @@ from .clock import clock
 from .paging import Pages, paged
 from .patch import replaces
 from .route53 import normal, public_records
+from .unconfirmed import DELETE_CERTIFICATE_IN_USE, answer
 
 AMAZON_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
 DEFAULT_KEY_TYPES = ("RSA_1024", "RSA_2048")
@@ -176,7 +177,7 @@ def delete_certificate(original, self, arn):
     """A certificate in use is not deleted; for a while after its load balancer is gone neither."""
     if self.get_certificate(arn).in_use_by:
         message = f"Certificate {arn} in account {self.account_id} is in use."
-        raise AWSError(message, exception_type="ResourceInUseException")
+        raise AWSError(message, exception_type=answer(DELETE_CERTIFICATE_IN_USE))
     return original(self, arn)
 
 
@@ -208,10 +209,10 @@ def get_issued_certificate(original, self):
 @replaces(AWSCertificateManagerResponse, "request_certificate")
 def request_with_key_type(original, self):
     """moto makes every key RSA; the type asked for is what ACM says and filters by."""
-    answer = original(self)
-    certificate = self.acm_backend.get_certificate(answer.result["CertificateArn"])
+    made = original(self)
+    certificate = self.acm_backend.get_certificate(made.result["CertificateArn"])
     certificate.requested_key_type = certificate.requested_key_type or self._get_param("KeyAlgorithm")
-    return answer
+    return made
 
 
 @replaces(AWSCertificateManagerBackend)

@@ -2,7 +2,12 @@
 
 import functools
 
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidAllocationIdError,
+    InvalidAssociationIdError,
+    InvalidPermissionNotFoundError,
+)
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance
@@ -12,6 +17,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.ec2.utils import random_public_ip
 
+from . import unconfirmed
 from .clock import INTERFACES, clock
 from .paging import Pages, paged
 from .patch import replaces
@@ -167,8 +173,8 @@ def delete_security_group(original, self, name=None, group_id=None):
     return original(self, name, group_id)
 
 
-def _authorize(original, self):
-    """All permissions of a request or none; the answer has the rules of them all."""
+def _wholly(original, self):
+    """All permissions of a request or none."""
     group_id = self._get_param("GroupId") or self._get_param("GroupName")
     group = self.ec2_backend.get_security_group_by_name_or_id(group_id)
     if group is None:
@@ -179,24 +185,60 @@ def _authorize(original, self):
     except EC2ClientError:
         group.ingress_rules, group.egress_rules = ingress, egress
         raise
-    before = {rule.id for rule in [*ingress, *egress]}
-    answer.result["SecurityGroupRules"] = [
-        rule for rule in [*group.ingress_rules, *group.egress_rules] if rule.id not in before
-    ]
+    if "SecurityGroupRules" in answer.result:  # of Authorize, whose answer has the rules of them all
+        before = {rule.id for rule in [*ingress, *egress]}
+        answer.result["SecurityGroupRules"] = [
+            rule for rule in [*group.ingress_rules, *group.egress_rules] if rule.id not in before
+        ]
     return answer
 
 
-replaces(SecurityGroups, "authorize_security_group_ingress")(_authorize)
-replaces(SecurityGroups, "authorize_security_group_egress")(_authorize)
+def _revoke(original, self, *arguments, **named):
+    """An absent rule is no error in a default VPC (EC2 API reference); of one given by its id that is not known."""
+    try:
+        return original(self, *arguments, **named)
+    except InvalidPermissionNotFoundError as error:
+        if named["security_rule_ids"]:
+            if code := unconfirmed.answer(unconfirmed.REVOKE_ABSENT):
+                raise EC2ClientError(code, "The security group rule ID does not exist") from None
+        elif self.get_security_group_by_name_or_id(named["group_name_or_id"]).vpc_id != self.default_vpc.id:
+            raise error
+        return None
+
+
+for operation in ("authorize", "revoke"):
+    for direction in ("ingress", "egress"):
+        replaces(SecurityGroups, f"{operation}_security_group_{direction}")(_wholly)
+for direction in ("ingress", "egress"):
+    replaces(EC2Backend, f"revoke_security_group_{direction}")(_revoke)
 
 
 # Addresses and instances
 
 
 @replaces(EC2Backend)
+def disassociate_address(original, self, address=None, association_id=None):
+    """Whether an absent association is an error is not known."""
+    try:
+        return original(self, address, association_id)
+    except InvalidAssociationIdError:
+        if unconfirmed.answer(unconfirmed.DISASSOCIATE_ABSENT):
+            raise
+        return None
+
+
+@replaces(EC2Backend)
 def release_address(original, self, address=None, allocation_id=None):
-    """InvalidIPAddress.InUse while associated; only in a default VPC a release also disassociates."""
-    found = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
+    """InvalidIPAddress.InUse while associated; only in a default VPC a release also disassociates.
+
+    Whether an absent address is an error is not known.
+    """
+    try:
+        found = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
+    except InvalidAllocationIdError:
+        if unconfirmed.answer(unconfirmed.RELEASE_ABSENT):
+            raise
+        return None
     interface = found[0].eni
     if interface and interface.vpc_id != self.default_vpc.id:
         raise EC2ClientError("InvalidIPAddress.InUse", f"Address {found[0].public_ip} is in use.")

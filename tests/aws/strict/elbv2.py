@@ -25,7 +25,7 @@ from moto.elbv2.ssl_policies import SSL_POLICIES
 from moto.moto_api._internal import mock_random
 from moto.utilities.utils import ARN_PARTITION_REGEX
 
-from . import acm, health
+from . import acm, health, unconfirmed
 from .clock import ACTIVE, clock
 from .ec2 import has_internet_route, release_interfaces, set_interfaces
 from .paging import Pages, paged
@@ -252,6 +252,16 @@ def describe_target_groups(original, self, load_balancer_arn, target_group_arns,
     return original(self, load_balancer_arn, target_group_arns, names)
 
 
+@replaces(ELBv2Backend)
+def delete_target_group(original, self, target_group_arn):
+    """Whether an absent one is an error is not known; one that a listener uses is ResourceInUse, as moto has it."""
+    if target_group_arn in self.target_groups:
+        return original(self, target_group_arn)
+    if code := unconfirmed.answer(unconfirmed.DELETE_TARGET_GROUP_ABSENT):
+        raise ELBClientError(code, "One or more target groups not found")
+    return None
+
+
 @replaces(FakeTargetGroup)
 def register(original, self, targets):
     """Every instance exists, is running and lies in the group's VPC, or none is registered."""
@@ -359,7 +369,7 @@ def _check_tls(backend: ELBv2Backend, protocol: str, ssl_policy: str | None, cer
             raise ELBClientError("CertificateNotFound", f"Certificate '{arn}' not found")
         if not re.search(f"{ARN_PARTITION_REGEX}:iam:", arn) and not acm.is_issued(arn):
             raise ELBClientError(
-                "UnsupportedCertificate",
+                unconfirmed.answer(unconfirmed.LISTENER_CERTIFICATE_PENDING),
                 f"The certificate '{arn}' must have a fully-qualified domain name, a supported signature, "
                 "and a supported key size.",
             )
