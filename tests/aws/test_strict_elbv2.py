@@ -448,3 +448,91 @@ def test_a_backend_that_is_not_there_fails_the_check(aws, network, balancer, nam
     backend.server.server_close()
     target = Target(aws, network, balancer, name, **{"local:backend": backend.address})
     assert target.health() == ("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
+
+
+# Deregistered targets
+
+
+DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+
+
+def deregister(target: Target, port: int | None = None) -> None:
+    target.balancer.client.deregister_targets(
+        TargetGroupArn=target.balancer.target_group,
+        Targets=[{"Id": target.instance} | ({"Port": port} if port else {})],
+    )
+
+
+def registered(target: Target) -> set[tuple[int, str]]:
+    """Port and state of each of the group's targets."""
+    answer = target.balancer.client.describe_target_health(TargetGroupArn=target.balancer.target_group)
+    found = answer["TargetHealthDescriptions"]
+    return {(each["Target"]["Port"], each["TargetHealth"]["State"]) for each in found}
+
+
+def test_a_deregistered_target_drains_for_the_deregistration_delay(aws, target):
+    """ELB user guide, "Deregistration delay": 300 seconds unless set."""
+    deregister(target)
+    assert target.health() == DRAINING
+    aws.advance(299)
+    assert target.health() == DRAINING
+    aws.advance(1)
+    assert registered(target) == set()
+    [found] = target.balancer.client.describe_target_health(
+        TargetGroupArn=target.balancer.target_group, Targets=[{"Id": target.instance}]
+    )["TargetHealthDescriptions"]
+    assert found["TargetHealth"]["Reason"] == "Target.NotRegistered"
+
+
+def test_the_deregistration_delay_can_be_set(aws, target):
+    target.balancer.client.modify_target_group_attributes(
+        TargetGroupArn=target.balancer.target_group,
+        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "20"}],
+    )
+    deregister(target)
+    assert target.health() == DRAINING
+    aws.advance(20)
+    assert registered(target) == set()
+
+
+def test_a_target_drains_only_where_a_load_balancer_sends_to_it(target):
+    target.balancer.delete()
+    deregister(target)
+    assert registered(target) == set()
+
+
+def test_a_load_balancer_that_goes_leaves_nothing_to_drain(target):
+    deregister(target)
+    target.balancer.delete()
+    assert registered(target) == set()
+    target.balancer.client.delete_target_group(TargetGroupArn=target.balancer.target_group)
+
+
+def test_a_draining_target_may_come_back(aws, target):
+    deregister(target)
+    target.register()
+    aws.advance(SETTLED)
+    assert target.health() == HEALTHY
+
+
+def test_a_terminated_instance_drains(aws, target):
+    """ELB user guide, "Register targets": it is deregistered by itself."""
+    target.ec2.terminate_instances(InstanceIds=[target.instance])
+    assert target.health() == DRAINING
+    aws.advance(300)
+    assert registered(target) == set()
+
+
+def test_an_instance_on_two_ports_is_two_targets(aws, target):
+    """ELB user guide, "Register targets": an instance can be registered several times, on different ports."""
+    target.balancer.client.register_targets(
+        TargetGroupArn=target.balancer.target_group, Targets=[{"Id": target.instance, "Port": 8080}]
+    )
+    target.admit(8080, UserIdGroupPairs=[{"GroupId": target.balancer.group}])
+    aws.advance(SETTLED)
+    assert registered(target) == {(80, "healthy"), (8080, "healthy")}
+    deregister(target)
+    assert registered(target) == {(80, "draining"), (8080, "healthy")}
+    deregister(target, 8080)
+    aws.advance(SETTLED)
+    assert registered(target) == set()

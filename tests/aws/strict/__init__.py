@@ -4,4 +4,4 @@ moto stays the wire protocol and the store. Each function here is one deviation,
 fact about AWS that it follows.
 """
 
-from . import acm, ec2, elbv2, record, route53  # noqa: F401
+from . import acm, ec2, elbv2, record, route53, targets  # noqa: F401

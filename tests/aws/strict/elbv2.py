@@ -25,7 +25,7 @@ from moto.elbv2.ssl_policies import SSL_POLICIES
 from moto.moto_api._internal import mock_random
 from moto.utilities.utils import ARN_PARTITION_REGEX
 
-from . import acm, health, unconfirmed
+from . import acm, unconfirmed
 from .clock import ACTIVE, clock
 from .ec2 import has_internet_route, release_interfaces, set_interfaces
 from .paging import Pages, paged
@@ -213,15 +213,8 @@ FakeTargetGroup.load_balancer_arns = property(_load_balancer_arns, lambda self, 
 
 def _settings(target_group: FakeTargetGroup) -> dict:
     """What must be the same for a CreateTargetGroup to be a repeated one."""
-    own = {"arn", "attributes", "targets", "deregistered_targets", "terminated_targets", "registered_at"}
+    own = {"arn", "attributes", "targets", "deregistered_targets", "terminated_targets"}
     return {name: str(value) for name, value in vars(target_group).items() if name not in own}
-
-
-@replaces(FakeTargetGroup, "__init__")
-def new_target_group(original, self, *arguments, **named):
-    """The moment of each target's registration is kept with the group."""
-    original(self, *arguments, **named)
-    self.registered_at: dict[str, float] = {}
 
 
 @replaces(ELBv2Backend)
@@ -260,51 +253,6 @@ def delete_target_group(original, self, target_group_arn):
     if code := unconfirmed.answer(unconfirmed.DELETE_TARGET_GROUP_ABSENT):
         raise ELBClientError(code, "One or more target groups not found")
     return None
-
-
-@replaces(FakeTargetGroup)
-def register(original, self, targets):
-    """Every instance exists, is running and lies in the group's VPC, or none is registered."""
-    for target in targets:
-        if self.target_type != "instance":
-            break
-        instance = self.ec2_backend.get_instance_by_id(target["Id"])
-        if instance is None or instance.state == "terminated":
-            raise ELBClientError("InvalidTarget", f"Instance ID '{target['Id']}' is not valid")
-        if instance.state != "running":
-            message = (
-                f"The following targets are not in a running state and cannot be registered: '{target['Id']}'"
-            )
-            raise ELBClientError("InvalidTarget", message)
-        if instance.vpc_id != self.vpc_id:
-            message = (
-                f"The following targets are not in the target group VPC '{self.vpc_id}': '{target['Id']}'"
-            )
-            raise ELBClientError("InvalidTarget", message)
-    original(self, targets)
-    for target in targets:
-        self.registered_at.setdefault(target["Id"], clock.now())
-
-
-@replaces(FakeTargetGroup)
-def deregister(original, self, targets):
-    """A target that is not registered is no error."""
-    original(self, [target for target in targets if target["Id"] in self.targets])
-    for target in targets:
-        self.registered_at.pop(target["Id"], None)
-
-
-@replaces(FakeTargetGroup)
-def health_for(original, self, target, ec2_backend):
-    """A registered instance's health is what a health check finds."""
-    registered = self.targets.get(target["Id"])
-    if registered is None or self.target_type != "instance":
-        return original(self, target, ec2_backend)
-    backend = elbv2_backends[self.account_id][self.region_name]
-    load_balancers = sending(backend, self.arn)
-    for load_balancer in load_balancers:
-        load_balancer.activate()
-    return health.check(self, registered, load_balancers)
 
 
 # Listeners
