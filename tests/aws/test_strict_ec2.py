@@ -1,4 +1,8 @@
-"""EC2 as aws-facts has it: what is in use stays, a load balancer's interfaces, rules with tags, pages."""
+"""EC2 as its API reference and user guide have it: what is in use stays, interfaces, rules with tags, instances.
+
+In use, duplicates, names: API reference, "Error codes". A load balancer's interfaces: ELB user guide, and how AWS's
+support has customers find them, by description.
+"""
 
 import pytest
 
@@ -208,6 +212,38 @@ def test_an_associated_address_is_not_released(network, associated):
 def test_a_terminated_instance_lets_its_address_go(network, associated):
     network.ec2.terminate_instances(InstanceIds=[associated["InstanceId"]])
     network.ec2.release_address(AllocationId=associated["AllocationId"])
+
+
+def test_a_terminated_instance_is_visible_for_an_hour(aws, network, name):
+    """EC2 user guide, "Terminate Amazon EC2 instances"."""
+    gone, stays = (network.instance(network.group(f"{name}-{number}")) for number in range(2))
+    network.ec2.terminate_instances(InstanceIds=[gone])
+    aws.advance(3599)
+    network.ec2.terminate_instances(InstanceIds=[gone])
+    [found] = network.ec2.describe_instances(InstanceIds=[gone])["Reservations"]
+    assert found["Instances"][0]["State"]["Name"] == "terminated"
+    aws.advance(1)
+    for call in (network.ec2.describe_instances, network.ec2.terminate_instances):
+        with refused("InvalidInstanceID.NotFound"):
+            call(InstanceIds=[gone])
+    filters = [{"Name": "instance-id", "Values": [gone, stays]}]
+    [found] = network.ec2.describe_instances(Filters=filters)["Reservations"]
+    assert [each["InstanceId"] for each in found["Instances"]] == [stays]
+
+
+def test_a_client_token_means_the_same_instances(network, name):
+    """EC2 developer guide, "Ensuring idempotency in Amazon EC2 API requests"."""
+    request = {"ImageId": "ami-12c6146b", "MinCount": 1, "MaxCount": 1, "SubnetId": network.subnets[0]}
+
+    def run(**changes) -> str:
+        made = network.ec2.run_instances(**request | {"ClientToken": name} | changes)
+        return made["Instances"][0]["InstanceId"]
+
+    first = run()
+    assert run() == first
+    with refused("IdempotentParameterMismatch"):
+        run(InstanceType="t3.micro")
+    assert run(ClientToken=f"{name}-other") != first
 
 
 def test_instances_come_in_pages(network, name):

@@ -1,4 +1,8 @@
-"""ELBv2 as aws-facts has it: repeated creates, refused requests, states that take time, health that is earned."""
+"""ELBv2 as its API reference and user guides have it: repeated creates, refused requests, states that take time, health.
+
+Repeats and refusals: API reference, CreateLoadBalancer, CreateTargetGroup, CreateListener, SetSubnets, RegisterTargets
+and their errors. Health: user guide, "Health checks", reason codes and their descriptions.
+"""
 
 import http.server
 import threading
@@ -8,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from .local import LocalAws
-from .support import ALB_ZONE, SETTLED, Balancer, Network, Zone, record, refused
+from .support import ALB_ZONE, SETTLED, Balancer, Network, Zone, alias, record, refused
 
 REDIRECT = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
 
@@ -117,6 +121,19 @@ def test_the_zone_id_is_the_regions_and_the_dns_name_its_own(aws, balancer, netw
     assert first["CanonicalHostedZoneId"] == ALB_ZONE
     balancer.delete()
     assert balancer.create()["DNSName"] != first["DNSName"]
+
+
+def test_each_region_has_its_zone_id(aws, name):
+    """AWS General Reference, "Elastic Load Balancing endpoints and quotas"."""
+    ec2 = aws.client("ec2", "eu-west-1")
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
+    client = aws.client("elbv2", "eu-west-1")
+    [made] = client.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"]
+    assert made["CanonicalHostedZoneId"] == "Z32O12XQLNTSW2"
+    zone = Zone(aws, f"{name}.test")
+    with refused("InvalidChangeBatch", "does not lie within the target zone"):
+        zone.change(("CREATE", alias(zone.domain, ALB_ZONE, made["DNSName"])))
+    zone.change(("CREATE", alias(zone.domain, made["CanonicalHostedZoneId"], made["DNSName"])))
 
 
 def test_deletion_protection_is_honoured(balancer):
@@ -290,6 +307,24 @@ def test_tags_of_at_most_twenty_resources_a_call(balancer):
     balancer.client.add_tags(ResourceArns=[balancer.arn], Tags=tags[:50])
     with refused("TooManyTags"):
         balancer.client.add_tags(ResourceArns=[balancer.arn], Tags=tags[50:])
+
+
+def test_tags_have_few_characters(balancer):
+    """API reference, Tag: neither a comma nor a brace."""
+    for bad in ('{"json": 1}', "a,b", "a*"):
+        tags = [{"Key": "key", "Value": bad}]
+        with refused("ValidationError"):
+            balancer.client.add_tags(ResourceArns=[balancer.arn], Tags=tags)
+        with refused("ValidationError"):
+            balancer.create(Name="other", Tags=tags)
+        with refused("ValidationError"):
+            balancer.create_target_group(Name="other", Tags=tags)
+        with refused("ValidationError"):
+            balancer.listener(Tags=tags)
+    balancer.client.add_tags(
+        ResourceArns=[balancer.arn], Tags=[{"Key": "a:b", "Value": "2026-11-24T20:00+01:00 é_./=@"}]
+    )
+    assert balancer.client.describe_listeners(LoadBalancerArn=balancer.arn)["Listeners"] == []
 
 
 # Target health

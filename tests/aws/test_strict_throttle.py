@@ -1,4 +1,7 @@
-"""Throttling as aws-facts has it: bursts, tokens a second, whose buckets they are, and each service's error."""
+"""Throttling as the services' guides have it: bursts, tokens a second, whose buckets they are, each service's error.
+
+The guides are named beside the figures, in strict/throttle.py.
+"""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -32,7 +35,7 @@ def passes(service, operation: str, most: int, **parameters) -> int:
     raise AssertionError(f"{most} calls came through")
 
 
-# (service, operation, parameters, burst, tokens a second), as the services' guides have them (strict/throttle.py)
+# (service, operation, parameters, burst, tokens a second)
 LIMITS = [
     ("elbv2", "describe_load_balancers", {}, 40, 10),
     ("elbv2", "delete_load_balancer", {"LoadBalancerArn": ABSENT.format("loadbalancer")}, 20, 3),

@@ -1,4 +1,4 @@
-"""Where no source tells what AWS answers (aws-facts, "unconfirmed"), a seed decides: over some seeds each answer comes."""
+"""Where no source tells what AWS answers (strict/unconfirmed.py), a seed decides: over some seeds each answer comes."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,7 @@
 """ACM: a certificate is issued when its validation records stand in DNS, takes time, and is held by what uses it."""
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,13 +17,28 @@ from .clock import clock
 from .paging import Pages, paged
 from .patch import replaces
 from .route53 import normal, public_records
+from .tags import unfit
 from .unconfirmed import DELETE_CERTIFICATE_IN_USE, answer
 
 AMAZON_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
+MOST_NAMES = 10
+LONGEST_FIRST_NAME = 64
 DEFAULT_KEY_TYPES = ("RSA_1024", "RSA_2048")
 
 _folder = tempfile.TemporaryDirectory(prefix="albatross-authority-")
 authority = Authority(Path(_folder.name))
+
+
+def _with_fit_tags(original, self):
+    """A tag with another character than its pattern allows: ValidationException, before anything is done."""
+    text = unfit(self._get_param("Tags") or [])
+    if text is not None:
+        raise AWSValidationException(f"'{text}' is not valid in a tag")
+    return original(self)
+
+
+for operation in ("request_certificate", "add_tags_to_certificate"):
+    replaces(AWSCertificateManagerResponse, operation)(_with_fit_tags)
 
 
 def _region_and_account(certificate: CertBundle) -> tuple[str, str]:
@@ -206,9 +222,25 @@ def get_issued_certificate(original, self):
     return original(self)
 
 
+def _check_request(call: AWSCertificateManagerResponse) -> None:
+    """At most 10 names, the first of at most 64 octets; a token of letters, digits and _ (API reference, user guide)."""
+    first, others = call._get_param("DomainName"), call._get_param("SubjectAlternativeNames") or []
+    token = call._get_param("IdempotencyToken")
+    if len({first, *others}) > MOST_NAMES:
+        message = f"The number of domain names exceeds the limit of {MOST_NAMES}"
+        raise AWSError(message, exception_type="LimitExceededException")
+    if len(first) > LONGEST_FIRST_NAME:
+        raise AWSValidationException(
+            f"The first domain name '{first}' is longer than {LONGEST_FIRST_NAME} octets"
+        )
+    if token and not re.fullmatch(r"\w{1,32}", token):
+        raise AWSValidationException(f"Value '{token}' at 'idempotencyToken' must match \\w+")
+
+
 @replaces(AWSCertificateManagerResponse, "request_certificate")
 def request_with_key_type(original, self):
     """moto makes every key RSA; the type asked for is what ACM says and filters by."""
+    _check_request(self)
     made = original(self)
     certificate = self.acm_backend.get_certificate(made.result["CertificateArn"])
     certificate.requested_key_type = certificate.requested_key_type or self._get_param("KeyAlgorithm")

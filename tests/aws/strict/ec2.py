@@ -18,7 +18,7 @@ from moto.ec2.responses.security_groups import SecurityGroups
 from moto.ec2.utils import random_public_ip
 
 from . import unconfirmed
-from .clock import INTERFACES, clock
+from .clock import INTERFACES, TERMINATED, clock
 from .paging import Pages, paged
 from .patch import replaces
 
@@ -252,10 +252,44 @@ def terminate(original, self):
         if address.eni in self.network_interfaces:
             self.ec2_backend.disassociate_address(address=address.public_ip)
     before = original(self)
+    if not hasattr(self, "terminated_at"):
+        self.terminated_at = clock.now()
     for interface in self.network_interfaces:
         if interface.description == "Primary network interface":
             self.ec2_backend.enis.pop(interface.id, None)
     return before
+
+
+@replaces(EC2Backend)
+def all_reservations(original, self, filters=None):
+    """A terminated instance is visible for about an hour (EC2 user guide); at infinite speed for a real one."""
+
+    def remembered(instance: Instance) -> bool:
+        return instance.state != "terminated" or clock.age(instance.terminated_at) < TERMINATED
+
+    for key, reservation in list(self.reservations.items()):
+        reservation.instances = [instance for instance in reservation.instances if remembered(instance)]
+        if not reservation.instances:
+            del self.reservations[key]
+    return original(self, filters)
+
+
+@replaces(EC2Response)
+def run_instances(original, self):
+    """A ClientToken means the same instances; with other parameters it is refused (EC2 developer guide, idempotency)."""
+    token = self._get_param("ClientToken")
+    parameters = str({name: value for name, value in self.params.items() if name != "ClientToken"})
+    requests = self.ec2_backend.__dict__.setdefault("client_tokens", {})
+    asked, answer = requests.get(token, (parameters, None))
+    if asked != parameters:
+        raise EC2ClientError(
+            "IdempotentParameterMismatch", f"The request of token '{token}' had other parameters"
+        )
+    if answer is None:
+        answer = original(self)
+        if token:
+            requests[token] = parameters, answer
+    return answer
 
 
 # Pages
