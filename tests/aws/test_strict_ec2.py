@@ -90,11 +90,14 @@ def test_an_instances_group_stays_until_it_is_terminated(network, name):
     network.ec2.delete_security_group(GroupId=group)
 
 
-def test_a_default_group_stays(network):
-    filters = [{"Name": "vpc-id", "Values": [network.vpc]}, {"Name": "group-name", "Values": ["default"]}]
-    [default] = network.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+def test_a_default_group_stays_and_goes_with_its_vpc(network):
+    ec2, vpc = network.ec2, network.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+    [default] = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
     with refused("CannotDelete"):
-        network.ec2.delete_security_group(GroupId=default["GroupId"])
+        ec2.delete_security_group(GroupId=default["GroupId"])
+    ec2.delete_vpc(VpcId=vpc)
+    assert ec2.describe_security_groups(Filters=filters)["SecurityGroups"] == []
 
 
 def test_names_are_unique_in_a_vpc_whatever_their_case(aws, network, name):

@@ -159,18 +159,20 @@ def _dependents(backend: EC2Backend, group: SecurityGroup) -> bool:
     )
 
 
-@replaces(EC2Backend)
-def delete_security_group(original, self, name=None, group_id=None):
-    """A group in use answers DependencyViolation; a VPC's default group cannot be deleted."""
-    _drop_released(self)
-    group = self.get_security_group_by_name_or_id(group_id or name)
+@replaces(SecurityGroups)
+def delete_security_group(original, self):
+    """A group in use answers DependencyViolation; a VPC's default group goes with the VPC alone."""
+    backend = self.ec2_backend
+    _drop_released(backend)
+    group_id = self._get_param("GroupId") or self._get_param("GroupName")
+    group = backend.get_security_group_by_name_or_id(group_id)
     if group and group.is_default:
         raise EC2ClientError(
             "CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
         )
-    if group and _dependents(self, group):
+    if group and _dependents(backend, group):
         raise EC2ClientError("DependencyViolation", f"resource {group.id} has a dependent object")
-    return original(self, name, group_id)
+    return original(self)
 
 
 def _wholly(original, self):
