@@ -8,8 +8,8 @@
         aws.speed = 0; aws.advance(60)      # AWS's clock, in AWS seconds
         aws.fault("lost", "CreateVpc")      # strict/faults.py: what may happen to a call
         aws.throttle(); aws.page_size = 2   # calls no faster than AWS takes them; lists in small pages
-    aws.seed = 7                        # another of the answers that AWS may give, where nobody knows
-    aws.reset()                         # an empty account again; what is deployed stays
+        aws.seed = 7                        # another of the answers that AWS may give, where nobody knows
+        aws.reset()                         # an empty account again; what is deployed stays
 
 `python -m tests.aws` keeps one in the foreground. moto_server.py and ministack_server.py are the two processes,
 strict/ is what AWS does and moto does not, front.py is the load balancers' traffic. An instance with the tag

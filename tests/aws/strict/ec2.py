@@ -162,6 +162,7 @@ def _dependents(backend: EC2Backend, group: SecurityGroup) -> bool:
 @replaces(SecurityGroups)
 def delete_security_group(original, self):
     """A group in use answers DependencyViolation; a VPC's default group goes with the VPC alone."""
+    self.error_on_dryrun()
     backend = self.ec2_backend
     _drop_released(backend)
     group_id = self._get_param("GroupId") or self._get_param("GroupName")

@@ -56,15 +56,14 @@ def call_action(original, self):
             "at": time.time(),
         }
         _calls.append(call)
-        carry_out = functools.partial(original, self)
-        if throttle.refuses(self, operation):
-            carry_out = functools.partial(
-                faults.refusal, self.service_name, faults.THROTTLED, "Rate exceeded"
-            )
-            fault = None  # strikes only what comes through
-        else:
-            fault = faults.due(call)
+        throttled = throttle.refuses(self, operation)
+        # A fault strikes only what comes through.
+        fault = None if throttled else faults.due(call)
         call["fault"] = fault.kind if fault else None
+        carry_out = functools.partial(original, self)
+        if throttled:
+            refused = (self.service_name, faults.THROTTLED, "Rate exceeded")
+            carry_out = functools.partial(faults.refusal, *refused)
         try:
             status, headers, body = fault.strike(self.service_name, carry_out) if fault else carry_out()
         except Exception:
