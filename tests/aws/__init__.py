@@ -7,6 +7,8 @@
         aws.front(), aws.authority          # where load balancers really listen; who signs their certificates
         aws.speed = 0; aws.advance(60)      # AWS's clock, in AWS seconds
         aws.fault("lost", "CreateVpc")      # strict/faults.py: what may happen to a call
+        aws.throttle(); aws.page_size = 2   # calls no faster than AWS takes them; lists in small pages
+        aws.seed = 7                        # another of the answers that AWS may give, where nobody knows
         aws.reset()                         # an empty account again; what is deployed stays
 
 `python -m tests.aws` keeps one in the foreground. moto_server.py and ministack_server.py are the two processes,

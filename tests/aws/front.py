@@ -178,10 +178,12 @@ def _receiving(group) -> list[dict]:
     with lock:
         load_balancers = sending(elbv2_backends[group.account_id][group.region_name], group.arn)
         targets = list(group.targets.values())
-        known = {target["Id"]: health.without_request(group, target, load_balancers) for target in targets}
-    states = {target["Id"]: (known[target["Id"]] or health.probe(group, target)).status for target in targets}
+        known = [health.without_request(group, target, load_balancers) for target in targets]
+    states = [
+        (found or health.probe(group, target)).status for found, target in zip(known, targets, strict=True)
+    ]
     for wanted in ("healthy", "unhealthy"):
-        if found := [target for target in targets if states[target["Id"]] == wanted]:
+        if found := [target for state, target in zip(states, targets, strict=True) if state == wanted]:
             return found
     return []
 

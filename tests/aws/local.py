@@ -127,8 +127,37 @@ class LocalAws:
         """No fault any more; a function that is held dies."""
         _request(f"{self._moto.url}/_albatross/faults", method="DELETE")
 
+    def throttle(self, on: bool = True) -> None:
+        """Refuse calls to moto that come faster than AWS's limits, which are in strict/throttle.py.
+
+        At infinite speed they are those of real seconds.
+        """
+        _request(f"{self._moto.url}/_albatross/throttle", {"on": on})
+
+    def _settings(self, **changes: int | None) -> dict:
+        """Those of strict/settings.py, after the changes."""
+        return _request(f"{self._moto.url}/_albatross/settings", changes)
+
+    @property
+    def page_size(self) -> int | None:
+        """The most that moto puts on a page of a list; None: as many as AWS does."""
+        return self._settings()["page_size"]
+
+    @page_size.setter
+    def page_size(self, size: int | None) -> None:
+        self._settings(page_size=size)
+
+    @property
+    def seed(self) -> int:
+        """Decides what moto answers where no source tells what AWS does; with 0 it is the likeliest."""
+        return self._settings()["seed"]
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._settings(seed=seed)
+
     def reset(self) -> None:
-        """Forget all resources, calls and faults on moto; what is deployed on MiniStack stays."""
+        """Forget all resources, calls and faults on moto, throttling and settings; what is on MiniStack stays."""
         _request(f"{self._moto.url}/_albatross/reset", {})
 
     @property

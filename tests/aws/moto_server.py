@@ -1,7 +1,7 @@
 """The AWS that Albatross works on: moto with the strict layer, in a process of its own.
 
-Besides AWS's wire protocols it answers under /_albatross/: GET calls, front and authority, POST reset, GET and POST
-clock, GET, POST and DELETE faults.
+Besides AWS's wire protocols it answers under /_albatross/: GET calls, front and authority, POST reset and throttle,
+GET and POST clock and settings, GET, POST and DELETE faults.
 """
 
 import functools
@@ -16,8 +16,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from . import child, front
-from .strict import acm, faults, record  # importing the package puts the strict layer in place
+from .strict import acm, faults, record, throttle  # importing the package puts the strict layer in place
 from .strict.clock import clock
+from .strict.settings import settings
 
 CONTROL = "/_albatross/"
 
@@ -44,7 +45,17 @@ def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> 
                 front.follow()
                 record.clear()
                 faults.end()
+                throttle.switch(False)
+                settings.reset()
             return {}
+        case "POST", ["throttle"]:
+            with record.lock:
+                throttle.switch(body["on"])
+            return {}
+        case "GET" | "POST", ["settings"]:
+            with record.lock:
+                settings.change(**body)
+            return vars(settings)
         case "GET" | "POST", ["clock"]:
             if "speed" in body:
                 clock.speed = float(body["speed"])

@@ -1,4 +1,8 @@
-"""ACM as aws-facts has it: validation records, issuing, use, pages, tokens."""
+"""ACM as its API reference and user guide have it: validation records, issuing, use, lists, tokens, limits.
+
+DNS validation, CAA records and the times of issuing: user guide, "DNS validation" and "Troubleshooting". Use, lists and
+tokens: API reference, DeleteCertificate, ListCertificates, RequestCertificate.
+"""
 
 from .local import LocalAws
 from .support import SETTLED, Balancer, Zone, record, refused
@@ -191,3 +195,30 @@ def test_the_token_of_a_deleted_certificate_makes_another(aws, name):
     first.client.delete_certificate(CertificateArn=first.arn)
     again = Certificate(aws, f"{name}.test", IdempotencyToken=name.replace("-", "_"))
     assert again.arn != first.arn
+
+
+def test_limits_of_a_request(aws, name):
+    """API reference, RequestCertificate; user guide, "Quotas": 10 names, the first of 64 octets, a token of \\w{1,32}."""
+    long = f"{'a' * 40}.{'b' * 40}.test"
+    with refused("ValidationException", "longer than 64"):
+        Certificate(aws, long)
+    Certificate(aws, f"{name}.test", SubjectAlternativeNames=[long])
+    nine = [f"{number}.{name}.test" for number in range(9)]
+    Certificate(aws, f"{name}.test", SubjectAlternativeNames=nine)
+    with refused("LimitExceededException"):
+        Certificate(aws, f"{name}.test", SubjectAlternativeNames=[*nine, f"9.{name}.test"])
+    with refused("ValidationException", "idempotencyToken"):
+        Certificate(aws, f"{name}.test", IdempotencyToken="with-hyphen")
+
+
+def test_tags_have_few_characters(aws, name):
+    """API reference, Tag."""
+    fit = [{"Key": "albatross:keep-until", "Value": "2026-11-24T20:00:00+01:00 é_./=@"}]
+    made = Certificate(aws, f"{name}.test", Tags=fit)
+    for bad in ('{"json": 1}', "a,b", "a*"):
+        with refused("ValidationException"):
+            Certificate(aws, f"{name}.test", Tags=[{"Key": "key", "Value": bad}])
+        with refused("ValidationException"):
+            made.client.add_tags_to_certificate(CertificateArn=made.arn, Tags=[{"Key": "key", "Value": bad}])
+    tags = made.client.list_tags_for_certificate(CertificateArn=made.arn)["Tags"]
+    assert tags == fit

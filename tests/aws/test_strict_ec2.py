@@ -1,4 +1,8 @@
-"""EC2 as aws-facts has it: what is in use stays, a load balancer's interfaces, rules with tags, pages."""
+"""EC2 as its API reference and user guide have it: what is in use stays, interfaces, rules with tags, instances.
+
+In use, duplicates, names: API reference, "Error codes". A load balancer's interfaces: ELB user guide, and how AWS's
+support has customers find them, by description.
+"""
 
 import pytest
 
@@ -86,11 +90,14 @@ def test_an_instances_group_stays_until_it_is_terminated(network, name):
     network.ec2.delete_security_group(GroupId=group)
 
 
-def test_a_default_group_stays(network):
-    filters = [{"Name": "vpc-id", "Values": [network.vpc]}, {"Name": "group-name", "Values": ["default"]}]
-    [default] = network.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+def test_a_default_group_stays_and_goes_with_its_vpc(network):
+    ec2, vpc = network.ec2, network.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+    [default] = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
     with refused("CannotDelete"):
-        network.ec2.delete_security_group(GroupId=default["GroupId"])
+        ec2.delete_security_group(GroupId=default["GroupId"])
+    ec2.delete_vpc(VpcId=vpc)
+    assert ec2.describe_security_groups(Filters=filters)["SecurityGroups"] == []
 
 
 def test_names_are_unique_in_a_vpc_whatever_their_case(aws, network, name):
@@ -166,6 +173,21 @@ def test_a_rule_twice_is_a_duplicate_and_a_request_is_atomic(network, name):
         ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[open_80])
 
 
+def test_a_revoke_is_atomic_and_of_an_absent_rule_no_error_in_a_default_vpc(network, name):
+    """EC2 API reference, RevokeSecurityGroupIngress."""
+    ec2, absent, there = network.ec2, rule(port=22, cidr="0.0.0.0/0"), rule(cidr="0.0.0.0/0")
+    default = ec2.create_security_group(GroupName=name, Description="of a test")["GroupId"]
+    own = network.group(name)
+    for group in (default, own):
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[there])
+    with refused("InvalidPermission.NotFound"):
+        ec2.revoke_security_group_ingress(GroupId=own, IpPermissions=[there, absent])
+    ec2.revoke_security_group_ingress(GroupId=default, IpPermissions=[absent, there])
+    for group, left in ((own, 1), (default, 0)):
+        [found] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        assert len(found["IpPermissions"]) == left
+
+
 # Addresses and instances
 
 
@@ -193,6 +215,38 @@ def test_an_associated_address_is_not_released(network, associated):
 def test_a_terminated_instance_lets_its_address_go(network, associated):
     network.ec2.terminate_instances(InstanceIds=[associated["InstanceId"]])
     network.ec2.release_address(AllocationId=associated["AllocationId"])
+
+
+def test_a_terminated_instance_is_visible_for_an_hour(aws, network, name):
+    """EC2 user guide, "Terminate Amazon EC2 instances"."""
+    gone, stays = (network.instance(network.group(f"{name}-{number}")) for number in range(2))
+    network.ec2.terminate_instances(InstanceIds=[gone])
+    aws.advance(3599)
+    network.ec2.terminate_instances(InstanceIds=[gone])
+    [found] = network.ec2.describe_instances(InstanceIds=[gone])["Reservations"]
+    assert found["Instances"][0]["State"]["Name"] == "terminated"
+    aws.advance(1)
+    for call in (network.ec2.describe_instances, network.ec2.terminate_instances):
+        with refused("InvalidInstanceID.NotFound"):
+            call(InstanceIds=[gone])
+    filters = [{"Name": "instance-id", "Values": [gone, stays]}]
+    [found] = network.ec2.describe_instances(Filters=filters)["Reservations"]
+    assert [each["InstanceId"] for each in found["Instances"]] == [stays]
+
+
+def test_a_client_token_means_the_same_instances(network, name):
+    """EC2 developer guide, "Ensuring idempotency in Amazon EC2 API requests"."""
+    request = {"ImageId": "ami-12c6146b", "MinCount": 1, "MaxCount": 1, "SubnetId": network.subnets[0]}
+
+    def run(**changes) -> str:
+        made = network.ec2.run_instances(**request | {"ClientToken": name} | changes)
+        return made["Instances"][0]["InstanceId"]
+
+    first = run()
+    assert run() == first
+    with refused("IdempotentParameterMismatch"):
+        run(InstanceType="t3.micro")
+    assert run(ClientToken=f"{name}-other") != first
 
 
 def test_instances_come_in_pages(network, name):

@@ -1,4 +1,8 @@
-"""ELBv2 as aws-facts has it: repeated creates, refused requests, states that take time, health that is earned."""
+"""ELBv2 as its API reference and user guides have it: repeated creates, refused requests, states that take time, health.
+
+Repeats and refusals: API reference, CreateLoadBalancer, CreateTargetGroup, CreateListener, SetSubnets, RegisterTargets
+and their errors. Health: user guide, "Health checks", reason codes and their descriptions.
+"""
 
 import http.server
 import threading
@@ -8,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from .local import LocalAws
-from .support import ALB_ZONE, SETTLED, Balancer, Network, Zone, record, refused
+from .support import ALB_ZONE, SETTLED, Balancer, Network, Zone, alias, record, refused
 
 REDIRECT = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
 
@@ -117,6 +121,19 @@ def test_the_zone_id_is_the_regions_and_the_dns_name_its_own(aws, balancer, netw
     assert first["CanonicalHostedZoneId"] == ALB_ZONE
     balancer.delete()
     assert balancer.create()["DNSName"] != first["DNSName"]
+
+
+def test_each_region_has_its_zone_id(aws, name):
+    """AWS General Reference, "Elastic Load Balancing endpoints and quotas"."""
+    ec2 = aws.client("ec2", "eu-west-1")
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
+    client = aws.client("elbv2", "eu-west-1")
+    [made] = client.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"]
+    assert made["CanonicalHostedZoneId"] == "Z32O12XQLNTSW2"
+    zone = Zone(aws, f"{name}.test")
+    with refused("InvalidChangeBatch", "does not lie within the target zone"):
+        zone.change(("CREATE", alias(zone.domain, ALB_ZONE, made["DNSName"])))
+    zone.change(("CREATE", alias(zone.domain, made["CanonicalHostedZoneId"], made["DNSName"])))
 
 
 def test_deletion_protection_is_honoured(balancer):
@@ -292,6 +309,24 @@ def test_tags_of_at_most_twenty_resources_a_call(balancer):
         balancer.client.add_tags(ResourceArns=[balancer.arn], Tags=tags[50:])
 
 
+def test_tags_have_few_characters(balancer):
+    """API reference, Tag: neither a comma nor a brace."""
+    for bad in ('{"json": 1}', "a,b", "a*"):
+        tags = [{"Key": "key", "Value": bad}]
+        with refused("ValidationError"):
+            balancer.client.add_tags(ResourceArns=[balancer.arn], Tags=tags)
+        with refused("ValidationError"):
+            balancer.create(Name="other", Tags=tags)
+        with refused("ValidationError"):
+            balancer.create_target_group(Name="other", Tags=tags)
+        with refused("ValidationError"):
+            balancer.listener(Tags=tags)
+    balancer.client.add_tags(
+        ResourceArns=[balancer.arn], Tags=[{"Key": "a:b", "Value": "2026-11-24T20:00+01:00 é_./=@"}]
+    )
+    assert balancer.client.describe_listeners(LoadBalancerArn=balancer.arn)["Listeners"] == []
+
+
 # Target health
 
 
@@ -448,3 +483,91 @@ def test_a_backend_that_is_not_there_fails_the_check(aws, network, balancer, nam
     backend.server.server_close()
     target = Target(aws, network, balancer, name, **{"local:backend": backend.address})
     assert target.health() == ("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
+
+
+# Deregistered targets
+
+
+DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+
+
+def deregister(target: Target, port: int | None = None) -> None:
+    target.balancer.client.deregister_targets(
+        TargetGroupArn=target.balancer.target_group,
+        Targets=[{"Id": target.instance} | ({"Port": port} if port else {})],
+    )
+
+
+def registered(target: Target) -> set[tuple[int, str]]:
+    """Port and state of each of the group's targets."""
+    answer = target.balancer.client.describe_target_health(TargetGroupArn=target.balancer.target_group)
+    found = answer["TargetHealthDescriptions"]
+    return {(each["Target"]["Port"], each["TargetHealth"]["State"]) for each in found}
+
+
+def test_a_deregistered_target_drains_for_the_deregistration_delay(aws, target):
+    """ELB user guide, "Deregistration delay": 300 seconds unless set."""
+    deregister(target)
+    assert target.health() == DRAINING
+    aws.advance(299)
+    assert target.health() == DRAINING
+    aws.advance(1)
+    assert registered(target) == set()
+    [found] = target.balancer.client.describe_target_health(
+        TargetGroupArn=target.balancer.target_group, Targets=[{"Id": target.instance}]
+    )["TargetHealthDescriptions"]
+    assert found["TargetHealth"]["Reason"] == "Target.NotRegistered"
+
+
+def test_the_deregistration_delay_can_be_set(aws, target):
+    target.balancer.client.modify_target_group_attributes(
+        TargetGroupArn=target.balancer.target_group,
+        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "20"}],
+    )
+    deregister(target)
+    assert target.health() == DRAINING
+    aws.advance(20)
+    assert registered(target) == set()
+
+
+def test_a_target_drains_only_where_a_load_balancer_sends_to_it(target):
+    target.balancer.delete()
+    deregister(target)
+    assert registered(target) == set()
+
+
+def test_a_load_balancer_that_goes_leaves_nothing_to_drain(target):
+    deregister(target)
+    target.balancer.delete()
+    assert registered(target) == set()
+    target.balancer.client.delete_target_group(TargetGroupArn=target.balancer.target_group)
+
+
+def test_a_draining_target_may_come_back(aws, target):
+    deregister(target)
+    target.register()
+    aws.advance(SETTLED)
+    assert target.health() == HEALTHY
+
+
+def test_a_terminated_instance_drains(aws, target):
+    """ELB user guide, "Register targets": it is deregistered by itself."""
+    target.ec2.terminate_instances(InstanceIds=[target.instance])
+    assert target.health() == DRAINING
+    aws.advance(300)
+    assert registered(target) == set()
+
+
+def test_an_instance_on_two_ports_is_two_targets(aws, target):
+    """ELB user guide, "Register targets": an instance can be registered several times, on different ports."""
+    target.balancer.client.register_targets(
+        TargetGroupArn=target.balancer.target_group, Targets=[{"Id": target.instance, "Port": 8080}]
+    )
+    target.admit(8080, UserIdGroupPairs=[{"GroupId": target.balancer.group}])
+    aws.advance(SETTLED)
+    assert registered(target) == {(80, "healthy"), (8080, "healthy")}
+    deregister(target)
+    assert registered(target) == {(80, "draining"), (8080, "healthy")}
+    deregister(target, 8080)
+    aws.advance(SETTLED)
+    assert registered(target) == set()

@@ -1,7 +1,8 @@
 """What AWS does and moto does not: one module a service, put over moto's own classes by importing it.
 
 moto stays the wire protocol and the store. Each function here is one deviation, and its docstring is the
-fact about AWS that it follows.
+fact about AWS that it follows. Figures are in clock.py (what takes time) and throttle.py (what may be called how often),
+what nobody knows in unconfirmed.py.
 """
 
-from . import acm, ec2, elbv2, record, route53  # noqa: F401
+from . import acm, ec2, elbv2, record, route53, targets  # noqa: F401

@@ -1,6 +1,7 @@
 """ACM: a certificate is issued when its validation records stand in DNS, takes time, and is held by what uses it."""
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -8,20 +9,36 @@ from moto.acm.exceptions import AWSValidationException
 from moto.acm.models import AWSCertificateManagerBackend, CertBundle, acm_backends
 from moto.acm.responses import AWSCertificateManagerResponse
 from moto.core.exceptions import AWSError
-from moto.core.responses import ActionResult
 from moto.elbv2.models import elbv2_backends
 
 from ..authority import Authority
 from . import clock as delays
 from .clock import clock
+from .paging import Pages, paged
 from .patch import replaces
 from .route53 import normal, public_records
+from .tags import unfit
+from .unconfirmed import DELETE_CERTIFICATE_IN_USE, answer
 
 AMAZON_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
+MOST_NAMES = 10
+LONGEST_FIRST_NAME = 64
 DEFAULT_KEY_TYPES = ("RSA_1024", "RSA_2048")
 
 _folder = tempfile.TemporaryDirectory(prefix="albatross-authority-")
 authority = Authority(Path(_folder.name))
+
+
+def _with_fit_tags(original, self):
+    """A tag with another character than its pattern allows: ValidationException, before anything is done."""
+    text = unfit(self._get_param("Tags") or [])
+    if text is not None:
+        raise AWSValidationException(f"'{text}' is not valid in a tag")
+    return original(self)
+
+
+for operation in ("request_certificate", "add_tags_to_certificate"):
+    replaces(AWSCertificateManagerResponse, operation)(_with_fit_tags)
 
 
 def _region_and_account(certificate: CertBundle) -> tuple[str, str]:
@@ -176,7 +193,7 @@ def delete_certificate(original, self, arn):
     """A certificate in use is not deleted; for a while after its load balancer is gone neither."""
     if self.get_certificate(arn).in_use_by:
         message = f"Certificate {arn} in account {self.account_id} is in use."
-        raise AWSError(message, exception_type="ResourceInUseException")
+        raise AWSError(message, exception_type=answer(DELETE_CERTIFICATE_IN_USE))
     return original(self, arn)
 
 
@@ -205,13 +222,29 @@ def get_issued_certificate(original, self):
     return original(self)
 
 
+def _check_request(call: AWSCertificateManagerResponse) -> None:
+    """At most 10 names, the first of at most 64 octets; a token of letters, digits and _ (API reference, user guide)."""
+    first, others = call._get_param("DomainName"), call._get_param("SubjectAlternativeNames") or []
+    token = call._get_param("IdempotencyToken")
+    if len({first, *others}) > MOST_NAMES:
+        message = f"The number of domain names exceeds the limit of {MOST_NAMES}"
+        raise AWSError(message, exception_type="LimitExceededException")
+    if len(first) > LONGEST_FIRST_NAME:
+        raise AWSValidationException(
+            f"The first domain name '{first}' is longer than {LONGEST_FIRST_NAME} octets"
+        )
+    if token and not re.fullmatch(r"\w{1,32}", token):
+        raise AWSValidationException(f"Value '{token}' at 'idempotencyToken' must match \\w+")
+
+
 @replaces(AWSCertificateManagerResponse, "request_certificate")
 def request_with_key_type(original, self):
     """moto makes every key RSA; the type asked for is what ACM says and filters by."""
-    answer = original(self)
-    certificate = self.acm_backend.get_certificate(answer.result["CertificateArn"])
+    _check_request(self)
+    made = original(self)
+    certificate = self.acm_backend.get_certificate(made.result["CertificateArn"])
     certificate.requested_key_type = certificate.requested_key_type or self._get_param("KeyAlgorithm")
-    return answer
+    return made
 
 
 @replaces(AWSCertificateManagerBackend)
@@ -224,20 +257,11 @@ def list_certificates(original, self, statuses, includes):
             yield certificate
 
 
-@replaces(AWSCertificateManagerResponse, "list_certificates")
-def list_a_page(original, self):
-    """Pages of MaxItems, with a NextToken while there is more."""
-    summaries = original(self).result["CertificateSummaryList"]
-    arns = [summary["CertificateArn"] for summary in summaries]
-    after = self._get_param("NextToken")
-    if after and after not in arns:
-        raise AWSValidationException("The pagination token is invalid")
-    start = arns.index(after) + 1 if after else 0
-    end = start + int(self._get_param("MaxItems") or 100)
-    result = {"CertificateSummaryList": summaries[start:end]}
-    if end < len(summaries):
-        result["NextToken"] = arns[end - 1]
-    return ActionResult(result)
+paged(
+    AWSCertificateManagerResponse,
+    Pages("MaxItems", "NextToken", "NextToken", 100, AWSValidationException),
+    list_certificates="CertificateSummaryList",
+)
 
 
 def is_issued(certificate_arn: str) -> bool:

@@ -1,15 +1,25 @@
 """EC2: what is in use is not deleted, and what a load balancer has in the network is there to be seen."""
 
-from moto.ec2.exceptions import EC2ClientError
+import functools
+
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidAllocationIdError,
+    InvalidAssociationIdError,
+    InvalidPermissionNotFoundError,
+)
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
+from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.ec2.utils import random_public_ip
 
-from .clock import INTERFACES, clock
+from . import unconfirmed
+from .clock import INTERFACES, TERMINATED, clock
+from .paging import Pages, paged
 from .patch import replaces
 
 
@@ -149,22 +159,25 @@ def _dependents(backend: EC2Backend, group: SecurityGroup) -> bool:
     )
 
 
-@replaces(EC2Backend)
-def delete_security_group(original, self, name=None, group_id=None):
-    """A group in use answers DependencyViolation; a VPC's default group cannot be deleted."""
-    _drop_released(self)
-    group = self.get_security_group_by_name_or_id(group_id or name)
+@replaces(SecurityGroups)
+def delete_security_group(original, self):
+    """A group in use answers DependencyViolation; a VPC's default group goes with the VPC alone."""
+    self.error_on_dryrun()
+    backend = self.ec2_backend
+    _drop_released(backend)
+    group_id = self._get_param("GroupId") or self._get_param("GroupName")
+    group = backend.get_security_group_by_name_or_id(group_id)
     if group and group.is_default:
         raise EC2ClientError(
             "CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user'
         )
-    if group and _dependents(self, group):
+    if group and _dependents(backend, group):
         raise EC2ClientError("DependencyViolation", f"resource {group.id} has a dependent object")
-    return original(self, name, group_id)
+    return original(self)
 
 
-def _authorize(original, self):
-    """All permissions of a request or none; the answer has the rules of them all."""
+def _wholly(original, self):
+    """All permissions of a request or none."""
     group_id = self._get_param("GroupId") or self._get_param("GroupName")
     group = self.ec2_backend.get_security_group_by_name_or_id(group_id)
     if group is None:
@@ -175,24 +188,60 @@ def _authorize(original, self):
     except EC2ClientError:
         group.ingress_rules, group.egress_rules = ingress, egress
         raise
-    before = {rule.id for rule in [*ingress, *egress]}
-    answer.result["SecurityGroupRules"] = [
-        rule for rule in [*group.ingress_rules, *group.egress_rules] if rule.id not in before
-    ]
+    if "SecurityGroupRules" in answer.result:  # of Authorize, whose answer has the rules of them all
+        before = {rule.id for rule in [*ingress, *egress]}
+        answer.result["SecurityGroupRules"] = [
+            rule for rule in [*group.ingress_rules, *group.egress_rules] if rule.id not in before
+        ]
     return answer
 
 
-replaces(SecurityGroups, "authorize_security_group_ingress")(_authorize)
-replaces(SecurityGroups, "authorize_security_group_egress")(_authorize)
+def _revoke(original, self, *arguments, **named):
+    """An absent rule is no error in a default VPC (EC2 API reference); of one given by its id that is not known."""
+    try:
+        return original(self, *arguments, **named)
+    except InvalidPermissionNotFoundError as error:
+        if named["security_rule_ids"]:
+            if code := unconfirmed.answer(unconfirmed.REVOKE_ABSENT):
+                raise EC2ClientError(code, "The security group rule ID does not exist") from None
+        elif self.get_security_group_by_name_or_id(named["group_name_or_id"]).vpc_id != self.default_vpc.id:
+            raise error
+        return None
+
+
+for operation in ("authorize", "revoke"):
+    for direction in ("ingress", "egress"):
+        replaces(SecurityGroups, f"{operation}_security_group_{direction}")(_wholly)
+for direction in ("ingress", "egress"):
+    replaces(EC2Backend, f"revoke_security_group_{direction}")(_revoke)
 
 
 # Addresses and instances
 
 
 @replaces(EC2Backend)
+def disassociate_address(original, self, address=None, association_id=None):
+    """Whether an absent association is an error is not known."""
+    try:
+        return original(self, address, association_id)
+    except InvalidAssociationIdError:
+        if unconfirmed.answer(unconfirmed.DISASSOCIATE_ABSENT):
+            raise
+        return None
+
+
+@replaces(EC2Backend)
 def release_address(original, self, address=None, allocation_id=None):
-    """InvalidIPAddress.InUse while associated; only in a default VPC a release also disassociates."""
-    found = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
+    """InvalidIPAddress.InUse while associated; only in a default VPC a release also disassociates.
+
+    Whether an absent address is an error is not known.
+    """
+    try:
+        found = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
+    except InvalidAllocationIdError:
+        if unconfirmed.answer(unconfirmed.RELEASE_ABSENT):
+            raise
+        return None
     interface = found[0].eni
     if interface and interface.vpc_id != self.default_vpc.id:
         raise EC2ClientError("InvalidIPAddress.InUse", f"Address {found[0].public_ip} is in use.")
@@ -206,7 +255,58 @@ def terminate(original, self):
         if address.eni in self.network_interfaces:
             self.ec2_backend.disassociate_address(address=address.public_ip)
     before = original(self)
+    if not hasattr(self, "terminated_at"):
+        self.terminated_at = clock.now()
     for interface in self.network_interfaces:
         if interface.description == "Primary network interface":
             self.ec2_backend.enis.pop(interface.id, None)
     return before
+
+
+@replaces(EC2Backend)
+def all_reservations(original, self, filters=None):
+    """A terminated instance is visible for about an hour (EC2 user guide); at infinite speed for a real one."""
+
+    def remembered(instance: Instance) -> bool:
+        return instance.state != "terminated" or clock.age(instance.terminated_at) < TERMINATED
+
+    for key, reservation in list(self.reservations.items()):
+        reservation.instances = [instance for instance in reservation.instances if remembered(instance)]
+        if not reservation.instances:
+            del self.reservations[key]
+    return original(self, filters)
+
+
+@replaces(EC2Response)
+def run_instances(original, self):
+    """A ClientToken means the same instances; with other parameters it is refused (EC2 developer guide, idempotency)."""
+    token = self._get_param("ClientToken")
+    parameters = str({name: value for name, value in self.params.items() if name != "ClientToken"})
+    requests = self.ec2_backend.__dict__.setdefault("client_tokens", {})
+    asked, answer = requests.get(token, (parameters, None))
+    if asked != parameters:
+        raise EC2ClientError(
+            "IdempotentParameterMismatch", f"The request of token '{token}' had other parameters"
+        )
+    if answer is None:
+        answer = original(self)
+        if token:
+            requests[token] = parameters, answer
+    return answer
+
+
+# Pages
+
+
+paged(
+    EC2Response,
+    Pages(
+        "MaxResults", "NextToken", "NextToken", 1000, functools.partial(EC2ClientError, "InvalidNextToken")
+    ),
+    describe_instances="Reservations",
+    describe_network_interfaces="NetworkInterfaces",
+    describe_route_tables="RouteTables",
+    describe_security_group_rules="SecurityGroupRules",
+    describe_security_groups="SecurityGroups",
+    describe_subnets="Subnets",
+)

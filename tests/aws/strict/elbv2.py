@@ -25,11 +25,13 @@ from moto.elbv2.ssl_policies import SSL_POLICIES
 from moto.moto_api._internal import mock_random
 from moto.utilities.utils import ARN_PARTITION_REGEX
 
-from . import acm, health
+from . import acm, unconfirmed
 from .clock import ACTIVE, clock
 from .ec2 import has_internet_route, release_interfaces, set_interfaces
+from .paging import Pages, paged
 from .patch import replaces
 from .route53 import ALB_ZONES
+from .tags import unfit
 
 MOST_ARNS = 20
 MOST_TAGS = 50
@@ -212,15 +214,8 @@ FakeTargetGroup.load_balancer_arns = property(_load_balancer_arns, lambda self, 
 
 def _settings(target_group: FakeTargetGroup) -> dict:
     """What must be the same for a CreateTargetGroup to be a repeated one."""
-    own = {"arn", "attributes", "targets", "deregistered_targets", "terminated_targets", "registered_at"}
+    own = {"arn", "attributes", "targets", "deregistered_targets", "terminated_targets"}
     return {name: str(value) for name, value in vars(target_group).items() if name not in own}
-
-
-@replaces(FakeTargetGroup, "__init__")
-def new_target_group(original, self, *arguments, **named):
-    """The moment of each target's registration is kept with the group."""
-    original(self, *arguments, **named)
-    self.registered_at: dict[str, float] = {}
 
 
 @replaces(ELBv2Backend)
@@ -251,49 +246,14 @@ def describe_target_groups(original, self, load_balancer_arn, target_group_arns,
     return original(self, load_balancer_arn, target_group_arns, names)
 
 
-@replaces(FakeTargetGroup)
-def register(original, self, targets):
-    """Every instance exists, is running and lies in the group's VPC, or none is registered."""
-    for target in targets:
-        if self.target_type != "instance":
-            break
-        instance = self.ec2_backend.get_instance_by_id(target["Id"])
-        if instance is None or instance.state == "terminated":
-            raise ELBClientError("InvalidTarget", f"Instance ID '{target['Id']}' is not valid")
-        if instance.state != "running":
-            message = (
-                f"The following targets are not in a running state and cannot be registered: '{target['Id']}'"
-            )
-            raise ELBClientError("InvalidTarget", message)
-        if instance.vpc_id != self.vpc_id:
-            message = (
-                f"The following targets are not in the target group VPC '{self.vpc_id}': '{target['Id']}'"
-            )
-            raise ELBClientError("InvalidTarget", message)
-    original(self, targets)
-    for target in targets:
-        self.registered_at.setdefault(target["Id"], clock.now())
-
-
-@replaces(FakeTargetGroup)
-def deregister(original, self, targets):
-    """A target that is not registered is no error."""
-    original(self, [target for target in targets if target["Id"] in self.targets])
-    for target in targets:
-        self.registered_at.pop(target["Id"], None)
-
-
-@replaces(FakeTargetGroup)
-def health_for(original, self, target, ec2_backend):
-    """A registered instance's health is what a health check finds."""
-    registered = self.targets.get(target["Id"])
-    if registered is None or self.target_type != "instance":
-        return original(self, target, ec2_backend)
-    backend = elbv2_backends[self.account_id][self.region_name]
-    load_balancers = sending(backend, self.arn)
-    for load_balancer in load_balancers:
-        load_balancer.activate()
-    return health.check(self, registered, load_balancers)
+@replaces(ELBv2Backend)
+def delete_target_group(original, self, target_group_arn):
+    """Whether an absent one is an error is not known; one that a listener uses is ResourceInUse, as moto has it."""
+    if target_group_arn in self.target_groups:
+        return original(self, target_group_arn)
+    if code := unconfirmed.answer(unconfirmed.DELETE_TARGET_GROUP_ABSENT):
+        raise ELBClientError(code, "One or more target groups not found")
+    return None
 
 
 # Listeners
@@ -358,7 +318,7 @@ def _check_tls(backend: ELBv2Backend, protocol: str, ssl_policy: str | None, cer
             raise ELBClientError("CertificateNotFound", f"Certificate '{arn}' not found")
         if not re.search(f"{ARN_PARTITION_REGEX}:iam:", arn) and not acm.is_issued(arn):
             raise ELBClientError(
-                "UnsupportedCertificate",
+                unconfirmed.answer(unconfirmed.LISTENER_CERTIFICATE_PENDING),
                 f"The certificate '{arn}' must have a fully-qualified domain name, a supported signature, "
                 "and a supported key size.",
             )
@@ -463,6 +423,18 @@ for operation in (
 # Tags and pages
 
 
+def _with_fit_tags(original, self):
+    """A tag with another character than its pattern allows: ValidationError, before anything is done."""
+    text = unfit(self._get_param("Tags") or [])
+    if text is not None:
+        raise ValidationError(f"1 validation error detected: '{text}' is not valid in a tag")
+    return original(self)
+
+
+for operation in ("create_load_balancer", "create_target_group", "create_listener", "add_tags"):
+    replaces(ELBV2Response, operation)(_with_fit_tags)
+
+
 def _check_count(arns: list[str] | None) -> None:
     """DescribeLoadBalancers and DescribeTags take at most 20 ARNs."""
     if len(arns or []) > MOST_ARNS:
@@ -489,21 +461,10 @@ def add_tags(original, self, resource_arns, tags):
         self.tagging_service.tag_resource(arn, tags)
 
 
-def _a_page(original, self):
-    """PageSize and Marker."""
-    answer = original(self)
-    (kind,) = answer.result
-    everything = list(answer.result[kind])
-    arns = [item.arn for item in everything]
-    marker = self._get_param("Marker")
-    if marker and marker not in arns:
-        raise ValidationError(f"The marker '{marker}' is not valid")
-    start = arns.index(marker) + 1 if marker else 0
-    end = start + (self._get_int_param("PageSize") or 400)
-    answer.result[kind] = everything[start:end]
-    answer.result["NextMarker"] = arns[end - 1] if end < len(arns) else None
-    return answer
-
-
-for operation in ("describe_target_groups", "describe_listeners"):
-    replaces(ELBV2Response, operation)(_a_page)
+paged(
+    ELBV2Response,
+    Pages("PageSize", "Marker", "NextMarker", 400, ValidationError),
+    describe_load_balancers="LoadBalancers",
+    describe_target_groups="TargetGroups",
+    describe_listeners="Listeners",
+)

@@ -82,7 +82,7 @@ class Fault:
     def strike(self, service: str, carry_out: Callable[[], Response]) -> Response:
         """The response to the call; where there is none, nobody is there any more to get it."""
         if self.kind in (THROTTLED, FAILED, DENIED):
-            return refusal(service, self.kind)
+            return refusal(service, self.kind, f"A fault on demand: {self.kind}")
         response = (500, {}, "") if self.kind in (CUT, STALLED) else carry_out()
         if self.kind in (CUT, LOST):
             flask.request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
@@ -129,17 +129,16 @@ def due(call: dict) -> Fault | None:
     return next((fault for fault in _faults if fault.is_about(call) and fault.strikes()), None)
 
 
-def refusal(service: str, kind: str) -> Response:
+def refusal(service: str, kind: str, message: str) -> Response:
     """The service's own error, in its own protocol."""
     status, code = ERRORS[service][kind]
-    message = f"A fault on demand: {kind}"
     if service == "acm":
         return status, {"x-amzn-errortype": code}, json.dumps({"__type": code, "message": message})
     error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
     if service == "ec2":
-        body = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>fault</RequestID></Response>"
+        body = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>local</RequestID></Response>"
     else:
-        body = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>fault</RequestId></ErrorResponse>"
+        body = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>local</RequestId></ErrorResponse>"
     return status, {"Content-Type": "text/xml"}, body
 
 

@@ -64,8 +64,7 @@ def _standing(
             "Target.NotInUse",
             "Target is in an Availability Zone that is not enabled for the load balancer",
         )
-    registered_at = target_group.registered_at[target["Id"]]
-    if load_balancer.state != "active" or not clock.passed(registered_at, TARGET_INITIAL):
+    if load_balancer.state != "active" or not clock.passed(target["since"], TARGET_INITIAL):
         return "initial", "Elb.RegistrationInProgress", "Target registration is in progress"
     ports = {int(target["Port"]), _check_port(target_group, target)}
     if not all(admits(instance, load_balancer, port) for port in ports):

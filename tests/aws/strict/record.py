@@ -9,7 +9,7 @@ import traceback
 from moto.core.responses import BaseResponse
 
 from ..caller import OTHER, caller
-from . import faults, iam
+from . import faults, iam, throttle
 from .patch import replaces
 
 lock = threading.RLock()
@@ -56,10 +56,15 @@ def call_action(original, self):
             "at": time.time(),
         }
         _calls.append(call)
-        fault = faults.due(call)
+        throttled = throttle.refuses(self, operation)
+        # A fault strikes only what comes through.
+        fault = None if throttled else faults.due(call)
         call["fault"] = fault.kind if fault else None
+        carry_out = functools.partial(original, self)
+        if throttled:
+            refused = (self.service_name, faults.THROTTLED, "Rate exceeded")
+            carry_out = functools.partial(faults.refusal, *refused)
         try:
-            carry_out = functools.partial(original, self)
             status, headers, body = fault.strike(self.service_name, carry_out) if fault else carry_out()
         except Exception:
             traceback.print_exc()

@@ -1,17 +1,39 @@
 """Route 53: a batch of changes is checked as a whole, exactly, and takes time to reach the name servers."""
 
+import functools
 import re
 
 from moto.moto_api._internal import mock_random
 from moto.route53.exceptions import Route53ClientError
-from moto.route53.models import FakeZone, RecordSet, Route53Backend, route53_backends
+from moto.route53.models import FakeZone, RecordSet, Route53Backend, reverse_domain_name, route53_backends
 from moto.route53.responses import Route53
 from moto.route53.utils import validate_domain_name
 
 from .clock import IN_SYNC, clock
+from .paging import EVERYTHING, Pages, page_size
 from .patch import replaces
 
-ALB_ZONES = {"us-east-1": "Z35SXDOTRQ7X7K"}
+# The hosted zones of application load balancers (AWS General Reference, "Elastic Load Balancing endpoints and quotas"),
+# of the regions that every account has.
+ALB_ZONES = {
+    "ap-northeast-1": "Z14GRHDCWA56QT",
+    "ap-northeast-2": "ZWKZPGTI48KDX",
+    "ap-northeast-3": "Z5LXEXXYW11ES",
+    "ap-south-1": "ZP97RAFLXTNZK",
+    "ap-southeast-1": "Z1LMS91P8CMLE5",
+    "ap-southeast-2": "Z1GM3OXH4ZPM65",
+    "ca-central-1": "ZQSVJUPU6J1EY",
+    "eu-central-1": "Z215JYRZR1TBD5",
+    "eu-north-1": "Z23TAZ6LKFMNIO",
+    "eu-west-1": "Z32O12XQLNTSW2",
+    "eu-west-2": "ZHURV8PSTC4K8",
+    "eu-west-3": "Z3Q77PNBQS71R4",
+    "sa-east-1": "Z2P70J7HTTTPLU",
+    "us-east-1": "Z35SXDOTRQ7X7K",
+    "us-east-2": "Z3AADJGX6KTTL2",
+    "us-west-1": "Z368ELLRRE2KJ0",
+    "us-west-2": "Z1H1FL5HABSF5",
+}
 _ALB_NAME = re.compile(r"[^.]+\.([a-z0-9-]+)\.elb\.amazonaws\.com\.")
 
 
@@ -197,6 +219,51 @@ def get_change(original, self):
     answer = original(self)
     answer.result["ChangeInfo"]["Status"] = _status(self.backend, change_id)
     return answer
+
+
+ZONES = Pages("MaxItems", "Marker", "NextMarker", 100, functools.partial(Route53ClientError, "InvalidInput"))
+MOST_RECORDS = 300
+
+
+@replaces(Route53)
+def list_hosted_zones(original, self):
+    """Pages say whether they are the last, how many they may hold, and where they began."""
+    marker, size = self._get_param("Marker"), page_size(self._get_param("MaxItems"), ZONES.usual)
+    answer = ZONES.cut(original, self, "HostedZones")
+    truncated = "NextMarker" in answer.result
+    answer.result.update(IsTruncated=truncated, MaxItems=size, Marker=marker)
+    return answer
+
+
+@replaces(Route53)
+def list_resource_record_sets(original, self):
+    """A page ends anywhere, also within the record sets of one name and type; the next begins just there."""
+    size = page_size(min(self._get_int_param("MaxItems", MOST_RECORDS), MOST_RECORDS), MOST_RECORDS)
+    start = [self._get_param(f"StartRecord{part}") or "" for part in ("Name", "Type", "Identifier")]
+    self.params |= {"MaxItems": EVERYTHING}
+    answer = original(self)
+
+    def before(record: RecordSet) -> bool:
+        key = (record.name, record.type, record.set_identifier or "")
+        return key[:2] == (normal(start[0]), start[1]) and key[2] < start[2]
+
+    records = [record for record in answer.result["ResourceRecordSets"] if not before(record)]
+    page, more = records[:size], records[size:]
+    answer.result.update(ResourceRecordSets=page, MaxItems=size, IsTruncated=bool(more))
+    if more:
+        answer.result.update(
+            NextRecordName=more[0].name,
+            NextRecordType=more[0].type,
+            NextRecordIdentifier=more[0].set_identifier,
+        )
+    return answer
+
+
+@replaces(FakeZone)
+def get_record_sets(original, self, start_type, start_name):
+    """Those of one name and type are in the order of their identifiers."""
+    found = list(original(self, start_type, start_name))
+    return sorted(found, key=lambda r: (reverse_domain_name(r.name), r.type, r.set_identifier or ""))
 
 
 def public_records(account_id: str, name: str) -> list[RecordSet]:
