@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -247,12 +248,23 @@ pub fn parse<T: DeserializeOwned>(input: Value) -> Result<T> {
         ));
     }
     serde_path_to_error::deserialize(input).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => "$".to_owned(),
-            path => format!("$.{path}"),
-        };
+        let path = error.path().iter().map(selector).fold("$".to_owned(), |path, next| path + &next);
         Error::input(path, error.into_inner().to_string())
     })
+}
+
+/// One step of a JSON path (RFC 9535): `.name` or `[0]`, and `["a name"]` where a dot would be misread.
+fn selector(segment: &Segment) -> String {
+    let is_plain = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    match segment {
+        Segment::Seq { index } => format!("[{index}]"),
+        Segment::Map { key: name } | Segment::Enum { variant: name } if is_plain(name) => format!(".{name}"),
+        Segment::Map { key: name } | Segment::Enum { variant: name } => format!("[{}]", Value::from(name.as_str())),
+        Segment::Unknown => String::new(),
+    }
 }
 
 impl Input {
@@ -530,6 +542,8 @@ mod tests {
             (json!({"instances": ["i-0abc1234def567890"]}), "$"),
             (with("instance", json!("i-0abc1234def567890")), "$.instance"),
             (with("healthCheck", json!({"pth": "/"})), "$.healthCheck.pth"),
+            (with(".", json!(1)), "$[\".\"]"),
+            (with("health.check", json!({})), "$[\"health.check\"]"),
             (with("instances", json!([])), "$.instances"),
             (with("instances", json!(["i-0abc1234def567890", 7])), "$.instances[1]"),
             (with("instances", json!(["i-0abc1234def567890", "web-1"])), "$.instances[1]"),
