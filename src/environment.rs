@@ -477,8 +477,9 @@ fn is_reserved(name: &str) -> bool {
 
 /// The domain with hyphens for dots; where that is too long or reserved, its beginning and a hash of the domain.
 pub fn default_name(domain: &str) -> String {
-    // ELB takes no two hyphens in a row, and an internationalized label has them: xn--bcher-kva.
-    let plain = domain.replace("xn--", "xn-").replace('.', "-");
+    // A name has no two hyphens in a row; a label may: xn--bcher-kva, abc--d.
+    let words: Vec<&str> = domain.split(['.', '-']).filter(|word| !word.is_empty()).collect();
+    let plain = words.join("-");
     if plain.len() <= NAME_MAX && !is_reserved(&plain) {
         return plain;
     }
@@ -593,8 +594,15 @@ mod tests {
     #[test]
     fn default_names_fit_and_differ() {
         assert_eq!(default_name("api.example.com"), "api-example-com");
-        let names = ["a.rather.long.host.example.com", "a.rather.long.host.example.org", "internal-x.de", "sg-1.de"]
-            .map(default_name);
+        let names = [
+            "a.rather.long.host.example.com",
+            "a.rather.long.host.example.org",
+            "internal-x.de",
+            "sg-1.de",
+            "abc--d.de",
+            "xn--bcher-kva.de",
+        ]
+        .map(default_name);
         for name in &names {
             check_name(name).unwrap();
             assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
