@@ -396,7 +396,11 @@ impl HealthCheck {
             }
         }
         if self.timeout_seconds >= self.interval_seconds {
-            return wrong("timeoutSeconds", "must be less than intervalSeconds".into());
+            let problem = format!(
+                "timeoutSeconds, {}, must be less than intervalSeconds, {}",
+                self.timeout_seconds, self.interval_seconds
+            );
+            return Err(Error::input("$.healthCheck", problem));
         }
         if !self.matcher.split(',').all(is_status_range) {
             return wrong(
@@ -570,7 +574,9 @@ mod tests {
             (with("allowedCidrs", json!([])), "$.allowedCidrs"),
             (with("healthCheck", json!({"path": "health"})), "$.healthCheck.path"),
             (with("healthCheck", json!({"intervalSeconds": 4})), "$.healthCheck.intervalSeconds"),
-            (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck.timeoutSeconds"),
+            (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck"),
+            (with("healthCheck", json!({"intervalSeconds": 5})), "$.healthCheck"),
+            (with("healthCheck", json!({"timeoutSeconds": 121})), "$.healthCheck.timeoutSeconds"),
             (with("healthCheck", json!({"matcher": "200-199"})), "$.healthCheck.matcher"),
             (with("subnets", json!(["subnet-0abc1234def567890"])), "$.subnets"),
             (with("subnets", json!(["subnet-0abc1234def567890", "here"])), "$.subnets[1]"),
