@@ -273,6 +273,10 @@ impl Input {
     /// # Errors
     /// [`Error::InvalidInput`].
     pub fn parse(input: Value) -> Result<Input> {
+        // serde would take a list for the fields of a struct in their order.
+        if input.get("healthCheck").is_some_and(|check| !check.is_object()) {
+            return Err(Error::input("$.healthCheck", "is a JSON object such as {\"path\": \"/health\"}"));
+        }
         let mut input: Input = parse(input)?;
         input.domain = domain(&input.domain)?;
         if input.certificate_arn.is_none() && input.domain.len() > CERTIFICATE_DOMAIN_MAX {
@@ -572,6 +576,7 @@ mod tests {
             (with("allowedCidrs", json!(["10.0.0.0/8", "10.0.0.1/8"])), "$.allowedCidrs[1]"),
             (with("allowedCidrs", json!(["::/0"])), "$.allowedCidrs[0]"),
             (with("allowedCidrs", json!([])), "$.allowedCidrs"),
+            (with("healthCheck", json!(["/health"])), "$.healthCheck"),
             (with("healthCheck", json!({"path": "health"})), "$.healthCheck.path"),
             (with("healthCheck", json!({"intervalSeconds": 4})), "$.healthCheck.intervalSeconds"),
             (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck"),
