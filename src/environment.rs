@@ -383,10 +383,16 @@ impl Input {
 impl HealthCheck {
     fn check(&self) -> Result<()> {
         let wrong = |field: &str, problem: String| Err(Error::input(format!("$.healthCheck.{field}"), problem));
-        if !self.path.starts_with('/') || self.path.len() > 1024 || self.path.contains(char::is_whitespace) {
+        if !self.path.starts_with('/')
+            || self.path.len() > 1024
+            || !self.path.bytes().all(|byte| byte.is_ascii_graphic())
+        {
             return wrong(
                 "path",
-                format!("{:?} is not a path of at most 1024 characters that starts with /", self.path),
+                format!(
+                    "{:?} is not a path of at most 1024 printable ASCII characters, none a space, that starts with /; write others as %20",
+                    self.path
+                ),
             );
         }
         for (field, value, least, most) in [
@@ -578,6 +584,8 @@ mod tests {
             (with("allowedCidrs", json!([])), "$.allowedCidrs"),
             (with("healthCheck", json!(["/health"])), "$.healthCheck"),
             (with("healthCheck", json!({"path": "health"})), "$.healthCheck.path"),
+            (with("healthCheck", json!({"path": "/\0"})), "$.healthCheck.path"),
+            (with("healthCheck", json!({"path": "/grün"})), "$.healthCheck.path"),
             (with("healthCheck", json!({"intervalSeconds": 4})), "$.healthCheck.intervalSeconds"),
             (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck"),
             (with("healthCheck", json!({"intervalSeconds": 5})), "$.healthCheck"),
