@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
+use crate::dns;
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::security_group;
@@ -18,6 +19,8 @@ use crate::tags;
 
 /// What `<name>-target-group` leaves of ELB's 32 characters.
 const NAME_MAX: usize = 19;
+/// DNS: a name has at most 255 octets, which are 253 characters (RFC 1035, 2.3.4).
+const DNS_NAME_MAX: usize = 253;
 /// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
 const CERTIFICATE_DOMAIN_MAX: usize = 64;
 
@@ -457,6 +460,9 @@ pub fn domain(text: &str) -> Result<String> {
     if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || ascii.parse::<IpAddr>().is_ok() {
         return wrong("is not a host name with at least two labels, such as api.example.com");
     }
+    if dns::ownership_name(&ascii).len() > DNS_NAME_MAX {
+        return wrong("is too long: its ownership record, _albatross.<domain>, must fit DNS's 253 characters");
+    }
     Ok(ascii)
 }
 
@@ -608,6 +614,14 @@ mod tests {
     fn a_domain_is_taken_in_any_spelling() {
         assert_eq!(domain("API.Example.com.").unwrap(), "api.example.com");
         assert_eq!(domain("bücher.example").unwrap(), "xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn a_domain_leaves_room_for_its_ownership_record() {
+        let of = |length: usize| format!("{}{}.de", "a.".repeat(length / 2 - 10), "a".repeat(length % 2 + 17));
+        assert_eq!(domain(&of(242)).unwrap().len(), 242);
+        assert_eq!(of(243).len(), 243);
+        assert!(domain(&of(243)).is_err());
     }
 
     #[test]
