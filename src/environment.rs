@@ -23,6 +23,8 @@ const NAME_MAX: usize = 19;
 const DNS_NAME_MAX: usize = 253;
 /// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
 const CERTIFICATE_DOMAIN_MAX: usize = 64;
+/// ELB API reference, Tag.
+const TAG_VALUE_MAX: usize = 256;
 
 /// A provision execution's input, as its user writes it. Unknown fields are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -311,6 +313,11 @@ impl Input {
         }
         if let Some(until) = &input.keep_until {
             date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
+            if until.len() > TAG_VALUE_MAX {
+                let problem =
+                    format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
+                return Err(Error::input("$.keepUntil", problem));
+            }
         }
         Ok(input)
     }
@@ -604,6 +611,7 @@ mod tests {
             (with("onFailure", json!("panic")), "$.onFailure"),
             (with("certificateArn", json!("arn:aws:iam::1:server-certificate/x")), "$.certificateArn"),
             (with("keepUntil", json!("tomorrow")), "$.keepUntil"),
+            (with("keepUntil", json!(format!("2026-12-24T18:00:00.{}Z", "0".repeat(256)))), "$.keepUntil"),
         ];
         for (input, path) in cases {
             assert_eq!(path_of_error(input.clone()), path, "{input}");
