@@ -303,8 +303,12 @@ impl Input {
         input.health_check.check()?;
         input.check_subnets()?;
         input.check_cidrs()?;
-        if !input.tls_policy.starts_with("ELBSecurityPolicy-") {
-            return Err(Error::input("$.tlsPolicy", "an ELB security policy's name starts with ELBSecurityPolicy-"));
+        let policy = input.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap_or_default();
+        if policy.is_empty() || !policy.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(Error::input(
+                "$.tlsPolicy",
+                "an ELB security policy's name is ELBSecurityPolicy- and letters, digits and hyphens",
+            ));
         }
         if let Some(arn) = &input.certificate_arn
             && !(arn.starts_with("arn:") && arn.contains(":acm:"))
@@ -607,6 +611,8 @@ mod tests {
             (with("subnets", json!(["subnet-0abc1234def567890"])), "$.subnets"),
             (with("subnets", json!(["subnet-0abc1234def567890", "here"])), "$.subnets[1]"),
             (with("tlsPolicy", json!("modern")), "$.tlsPolicy"),
+            (with("tlsPolicy", json!("ELBSecurityPolicy-")), "$.tlsPolicy"),
+            (with("tlsPolicy", json!("ELBSecurityPolicy-TLS 1.3")), "$.tlsPolicy"),
             (with("dns", json!("steal")), "$.dns"),
             (with("onFailure", json!("panic")), "$.onFailure"),
             (with("certificateArn", json!("arn:aws:iam::1:server-certificate/x")), "$.certificateArn"),
