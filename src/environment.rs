@@ -468,7 +468,9 @@ pub fn domain(text: &str) -> Result<String> {
         return wrong("is not a host name such as api.example.com");
     };
     let labels: Vec<&str> = ascii.split('.').collect();
-    if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || ascii.parse::<IpAddr>().is_ok() {
+    // ACM's pattern of a domain name wants two characters at its end (API reference, RequestCertificate).
+    let is_short = labels.last().is_none_or(|last| last.len() < 2);
+    if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || is_short || ascii.parse::<IpAddr>().is_ok() {
         return wrong("is not a host name with at least two labels, such as api.example.com");
     }
     if dns::ownership_name(&ascii).len() > DNS_NAME_MAX {
@@ -585,6 +587,7 @@ mod tests {
             (with("domain", json!("a..example.com")), "$.domain"),
             (with("domain", json!("-a.example.com")), "$.domain"),
             (with("domain", json!("192.0.2.1")), "$.domain"),
+            (with("domain", json!("api.x")), "$.domain"),
             (with("domain", json!("*.example.com")), "$.domain"),
             (with("domain", json!(format!("{}.example.com", "a".repeat(60)))), "$.domain"),
             (with("name", json!("twenty-characters-xx")), "$.name"),
