@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test worlds crash-matrix local-aws build lint clean
+.PHONY: help demo test fuzz worlds crash-matrix local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -26,6 +26,9 @@ demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=fi
 test: build lint $(NODE) ## Run everything: lints, unit tests, each function, end to end
 	cargo test --lib
 	.venv/bin/pytest
+
+fuzz: ## Give the input parsers a million random inputs each; CASES=… is yours
+	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib environment_fuzz -- --nocapture
 
 worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
 	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py

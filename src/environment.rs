@@ -8,8 +8,10 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
+use crate::dns;
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::security_group;
@@ -17,8 +19,12 @@ use crate::tags;
 
 /// What `<name>-target-group` leaves of ELB's 32 characters.
 const NAME_MAX: usize = 19;
+/// DNS: a name has at most 255 octets, which are 253 characters (RFC 1035, 2.3.4).
+const DNS_NAME_MAX: usize = 253;
 /// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
 const CERTIFICATE_DOMAIN_MAX: usize = 64;
+/// ELB API reference, Tag.
+const TAG_VALUE_MAX: usize = 256;
 
 /// A provision execution's input, as its user writes it. Unknown fields are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -247,12 +253,23 @@ pub fn parse<T: DeserializeOwned>(input: Value) -> Result<T> {
         ));
     }
     serde_path_to_error::deserialize(input).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => "$".to_owned(),
-            path => format!("$.{path}"),
-        };
+        let path = error.path().iter().map(selector).fold("$".to_owned(), |path, next| path + &next);
         Error::input(path, error.into_inner().to_string())
     })
+}
+
+/// One step of a JSON path (RFC 9535): `.name` or `[0]`, and `["a name"]` where a dot would be misread.
+fn selector(segment: &Segment) -> String {
+    let is_plain = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    match segment {
+        Segment::Seq { index } => format!("[{index}]"),
+        Segment::Map { key: name } | Segment::Enum { variant: name } if is_plain(name) => format!(".{name}"),
+        Segment::Map { key: name } | Segment::Enum { variant: name } => format!("[{}]", Value::from(name.as_str())),
+        Segment::Unknown => String::new(),
+    }
 }
 
 impl Input {
@@ -261,6 +278,10 @@ impl Input {
     /// # Errors
     /// [`Error::InvalidInput`].
     pub fn parse(input: Value) -> Result<Input> {
+        // serde would take a list for the fields of a struct in their order.
+        if input.get("healthCheck").is_some_and(|check| !check.is_object()) {
+            return Err(Error::input("$.healthCheck", "is a JSON object such as {\"path\": \"/health\"}"));
+        }
         let mut input: Input = parse(input)?;
         input.domain = domain(&input.domain)?;
         if input.certificate_arn.is_none() && input.domain.len() > CERTIFICATE_DOMAIN_MAX {
@@ -282,8 +303,12 @@ impl Input {
         input.health_check.check()?;
         input.check_subnets()?;
         input.check_cidrs()?;
-        if !input.tls_policy.starts_with("ELBSecurityPolicy-") {
-            return Err(Error::input("$.tlsPolicy", "an ELB security policy's name starts with ELBSecurityPolicy-"));
+        let policy = input.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap_or_default();
+        if policy.is_empty() || !policy.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(Error::input(
+                "$.tlsPolicy",
+                "an ELB security policy's name is ELBSecurityPolicy- and letters, digits and hyphens",
+            ));
         }
         if let Some(arn) = &input.certificate_arn
             && !(arn.starts_with("arn:") && arn.contains(":acm:"))
@@ -292,6 +317,11 @@ impl Input {
         }
         if let Some(until) = &input.keep_until {
             date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
+            if until.len() > TAG_VALUE_MAX {
+                let problem =
+                    format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
+                return Err(Error::input("$.keepUntil", problem));
+            }
         }
         Ok(input)
     }
@@ -367,10 +397,16 @@ impl Input {
 impl HealthCheck {
     fn check(&self) -> Result<()> {
         let wrong = |field: &str, problem: String| Err(Error::input(format!("$.healthCheck.{field}"), problem));
-        if !self.path.starts_with('/') || self.path.len() > 1024 || self.path.contains(char::is_whitespace) {
+        if !self.path.starts_with('/')
+            || self.path.len() > 1024
+            || !self.path.bytes().all(|byte| byte.is_ascii_graphic())
+        {
             return wrong(
                 "path",
-                format!("{:?} is not a path of at most 1024 characters that starts with /", self.path),
+                format!(
+                    "{:?} is not a path of at most 1024 printable ASCII characters, none a space, that starts with /; write others as %20",
+                    self.path
+                ),
             );
         }
         for (field, value, least, most) in [
@@ -384,7 +420,11 @@ impl HealthCheck {
             }
         }
         if self.timeout_seconds >= self.interval_seconds {
-            return wrong("timeoutSeconds", "must be less than intervalSeconds".into());
+            let problem = format!(
+                "timeoutSeconds, {}, must be less than intervalSeconds, {}",
+                self.timeout_seconds, self.interval_seconds
+            );
+            return Err(Error::input("$.healthCheck", problem));
         }
         if !self.matcher.split(',').all(is_status_range) {
             return wrong(
@@ -428,8 +468,13 @@ pub fn domain(text: &str) -> Result<String> {
         return wrong("is not a host name such as api.example.com");
     };
     let labels: Vec<&str> = ascii.split('.').collect();
-    if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || ascii.parse::<IpAddr>().is_ok() {
+    // ACM's pattern of a domain name wants two characters at its end (API reference, RequestCertificate).
+    let is_short = labels.last().is_none_or(|last| last.len() < 2);
+    if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || is_short || ascii.parse::<IpAddr>().is_ok() {
         return wrong("is not a host name with at least two labels, such as api.example.com");
+    }
+    if dns::ownership_name(&ascii).len() > DNS_NAME_MAX {
+        return wrong("is too long: its ownership record, _albatross.<domain>, must fit DNS's 253 characters");
     }
     Ok(ascii)
 }
@@ -465,8 +510,9 @@ fn is_reserved(name: &str) -> bool {
 
 /// The domain with hyphens for dots; where that is too long or reserved, its beginning and a hash of the domain.
 pub fn default_name(domain: &str) -> String {
-    // ELB takes no two hyphens in a row, and an internationalized label has them: xn--bcher-kva.
-    let plain = domain.replace("xn--", "xn-").replace('.', "-");
+    // A name has no two hyphens in a row; a label may: xn--bcher-kva, abc--d.
+    let words: Vec<&str> = domain.split(['.', '-']).filter(|word| !word.is_empty()).collect();
+    let plain = words.join("-");
     if plain.len() <= NAME_MAX && !is_reserved(&plain) {
         return plain;
     }
@@ -530,6 +576,8 @@ mod tests {
             (json!({"instances": ["i-0abc1234def567890"]}), "$"),
             (with("instance", json!("i-0abc1234def567890")), "$.instance"),
             (with("healthCheck", json!({"pth": "/"})), "$.healthCheck.pth"),
+            (with(".", json!(1)), "$[\".\"]"),
+            (with("health.check", json!({})), "$[\"health.check\"]"),
             (with("instances", json!([])), "$.instances"),
             (with("instances", json!(["i-0abc1234def567890", 7])), "$.instances[1]"),
             (with("instances", json!(["i-0abc1234def567890", "web-1"])), "$.instances[1]"),
@@ -539,6 +587,7 @@ mod tests {
             (with("domain", json!("a..example.com")), "$.domain"),
             (with("domain", json!("-a.example.com")), "$.domain"),
             (with("domain", json!("192.0.2.1")), "$.domain"),
+            (with("domain", json!("api.x")), "$.domain"),
             (with("domain", json!("*.example.com")), "$.domain"),
             (with("domain", json!(format!("{}.example.com", "a".repeat(60)))), "$.domain"),
             (with("name", json!("twenty-characters-xx")), "$.name"),
@@ -553,17 +602,25 @@ mod tests {
             (with("allowedCidrs", json!(["10.0.0.0/8", "10.0.0.1/8"])), "$.allowedCidrs[1]"),
             (with("allowedCidrs", json!(["::/0"])), "$.allowedCidrs[0]"),
             (with("allowedCidrs", json!([])), "$.allowedCidrs"),
+            (with("healthCheck", json!(["/health"])), "$.healthCheck"),
             (with("healthCheck", json!({"path": "health"})), "$.healthCheck.path"),
+            (with("healthCheck", json!({"path": "/\0"})), "$.healthCheck.path"),
+            (with("healthCheck", json!({"path": "/grün"})), "$.healthCheck.path"),
             (with("healthCheck", json!({"intervalSeconds": 4})), "$.healthCheck.intervalSeconds"),
-            (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck.timeoutSeconds"),
+            (with("healthCheck", json!({"timeoutSeconds": 10})), "$.healthCheck"),
+            (with("healthCheck", json!({"intervalSeconds": 5})), "$.healthCheck"),
+            (with("healthCheck", json!({"timeoutSeconds": 121})), "$.healthCheck.timeoutSeconds"),
             (with("healthCheck", json!({"matcher": "200-199"})), "$.healthCheck.matcher"),
             (with("subnets", json!(["subnet-0abc1234def567890"])), "$.subnets"),
             (with("subnets", json!(["subnet-0abc1234def567890", "here"])), "$.subnets[1]"),
             (with("tlsPolicy", json!("modern")), "$.tlsPolicy"),
+            (with("tlsPolicy", json!("ELBSecurityPolicy-")), "$.tlsPolicy"),
+            (with("tlsPolicy", json!("ELBSecurityPolicy-TLS 1.3")), "$.tlsPolicy"),
             (with("dns", json!("steal")), "$.dns"),
             (with("onFailure", json!("panic")), "$.onFailure"),
             (with("certificateArn", json!("arn:aws:iam::1:server-certificate/x")), "$.certificateArn"),
             (with("keepUntil", json!("tomorrow")), "$.keepUntil"),
+            (with("keepUntil", json!(format!("2026-12-24T18:00:00.{}Z", "0".repeat(256)))), "$.keepUntil"),
         ];
         for (input, path) in cases {
             assert_eq!(path_of_error(input.clone()), path, "{input}");
@@ -577,10 +634,25 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_leaves_room_for_its_ownership_record() {
+        let of = |length: usize| format!("{}{}.de", "a.".repeat(length / 2 - 10), "a".repeat(length % 2 + 17));
+        assert_eq!(domain(&of(242)).unwrap().len(), 242);
+        assert_eq!(of(243).len(), 243);
+        assert!(domain(&of(243)).is_err());
+    }
+
+    #[test]
     fn default_names_fit_and_differ() {
         assert_eq!(default_name("api.example.com"), "api-example-com");
-        let names = ["a.rather.long.host.example.com", "a.rather.long.host.example.org", "internal-x.de", "sg-1.de"]
-            .map(default_name);
+        let names = [
+            "a.rather.long.host.example.com",
+            "a.rather.long.host.example.org",
+            "internal-x.de",
+            "sg-1.de",
+            "abc--d.de",
+            "xn--bcher-kva.de",
+        ]
+        .map(default_name);
         for name in &names {
             check_name(name).unwrap();
             assert_eq!(names.iter().filter(|other| *other == name).count(), 1);

@@ -90,7 +90,7 @@ pub fn identify(stack: String, input: &Input) -> Result<Identity> {
         (Some(name), _) => name.clone(),
         (None, Some(domain)) => environment::default_name(domain),
         (None, None) => {
-            return Err(Error::input("$.name", "missing; give the environment's \"name\" or its \"domain\""));
+            return Err(Error::input("$", "give the environment's \"name\" or its \"domain\""));
         }
     };
     environment::check_name(&name)?;

@@ -9,6 +9,8 @@ pub mod aws;
 pub mod certificate;
 pub mod dns;
 pub mod environment;
+#[cfg(test)]
+mod environment_fuzz;
 pub mod error;
 pub mod execution;
 pub mod instance;

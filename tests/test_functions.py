@@ -615,7 +615,7 @@ def test_teardown_plans_acts_waits_and_is_done(
 
 
 BAD_TEARDOWN = {
-    "nothing named": ({}, "$.name"),
+    "nothing named": ({}, "$"),
     "unknown field": ({"name": "web", "force": True}, "$.force"),
     "malformed name": ({"name": "Web"}, "$.name"),
     "malformed domain": ({"domain": "not a domain"}, "$.domain"),

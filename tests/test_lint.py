@@ -1,4 +1,4 @@
-"""The template and the state machines: linted, and in step with the code beside them."""
+"""The template, the state machines and the dependencies: linted, and in step with the code beside them."""
 
 import json
 import re
@@ -72,6 +72,11 @@ def test_asl_validator(tmp_path: Path):
         path.write_text(json.dumps(definition(machine)))
         paths += ["--json-path", path]
     run(ROOT / "node_modules" / ".bin" / "asl-validator", *paths)
+
+
+def test_cargo_deny():
+    """Licences, versions and sources. Not advisories: their database is on the network, and changes without us."""
+    run(tool("cargo-deny"), "--locked", "check", "--deny", "warnings", "licenses", "bans", "sources")
 
 
 def test_every_machine_is_deployed():
