@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 # Functions run as plain processes on the local AWS, so `build` builds them for this machine.
+TARGET := $(shell rustc --version --verbose | sed -n 's/^host: //p')
 ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 VENV := .venv/installed
@@ -24,11 +25,11 @@ demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=fi
 	@.venv/bin/python -m tests.aws.demo $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(INPUT),--input '$(INPUT)')
 
 test: build lint $(NODE) ## Run everything: lints, unit tests, each function, end to end
-	cargo test --lib
+	cargo test --lib --target $(TARGET)
 	.venv/bin/pytest
 
 fuzz: ## Give the input parsers a million random inputs each; CASES=… is yours
-	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib environment_fuzz -- --nocapture
+	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib --target $(TARGET) environment_fuzz -- --nocapture
 
 worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
 	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py
@@ -43,16 +44,17 @@ build: $(BUILT) ## Build the functions with the SAM CLI for the local AWS
 
 lint: $(VENV) ## Check formats and code; the template's and state machines' lints are tests
 	cargo fmt --check
-	cargo clippy --quiet --all-targets -- --deny warnings
+	cargo clippy --quiet --all-targets --target $(TARGET) -- --deny warnings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 
 clean: ## Remove all that the other targets made
 	rm -rf .venv node_modules .aws-sam target
 
-# In debug mode: minutes less to compile, and nobody waits for a cold start here.
+# In debug mode: minutes less to compile, and nobody waits for a cold start here. With this machine's own linker, as the
+# unit tests are built: with another the dependencies would be compiled once more.
 $(BUILT): $(VENV) $(SOURCES)
-	SAM_BUILD_MODE=debug .venv/bin/sam build --template template.yaml --build-dir $(@D) --parameter-overrides Architecture=$(ARCHITECTURE)
+	SAM_BUILD_MODE=debug CARGO_LAMBDA_COMPILER=cargo .venv/bin/sam build --template template.yaml --build-dir $(@D) --parameter-overrides Architecture=$(ARCHITECTURE)
 	@touch $@
 
 $(VENV): tests/requirements.txt
