@@ -122,11 +122,10 @@ pub async fn register(client: &elb::Client, environment: &Environment, arn: &str
         target.port == i32::from(environment.port)
             && environment.instances.iter().any(|instance| instance.id == target.id)
     };
-    let draining = |target: &Target| target.state == TargetHealthStateEnum::Draining;
     let excess: Vec<TargetDescription> =
-        standing.iter().filter(|target| !is_wanted(target) && !draining(target)).map(Target::description).collect();
+        standing.iter().filter(|target| !is_wanted(target) && !target.is_draining()).map(Target::description).collect();
     let (found, missing): (Vec<_>, Vec<_>) = environment.instances.iter().partition(|instance| {
-        standing.iter().any(|target| target.id == instance.id && is_wanted(target) && !draining(target))
+        standing.iter().any(|target| target.id == instance.id && is_wanted(target) && !target.is_draining())
     });
     if !missing.is_empty() {
         let descriptions = missing
@@ -171,6 +170,11 @@ pub struct Target {
 impl Target {
     fn description(&self) -> TargetDescription {
         TargetDescription::builder().id(&self.id).port(self.port).build()
+    }
+
+    /// Deregistered, and still shown for its deregistration delay (ELB user guide, target health).
+    fn is_draining(&self) -> bool {
+        self.state == TargetHealthStateEnum::Draining
     }
 }
 
@@ -250,6 +254,7 @@ fn advice(target: &Target, environment: &Environment) -> String {
 pub struct Ours {
     pub arn: String,
     pub tags: Tags,
+    /// Of its targets, without those that were deregistered and still drain.
     pub instances: HashSet<String>,
 }
 
@@ -261,7 +266,7 @@ pub async fn ours(client: &elb::Client, stack: &str, environment: &str) -> Resul
     let arn = group.target_group_arn.unwrap_or_default();
     let (tags, targets) = tokio::join!(load_balancer::tags(client, &arn), targets(client, &arn));
     let (tags, targets) = (tags?, targets?);
-    let instances = targets.into_iter().map(|target| target.id).collect();
+    let instances = targets.into_iter().filter(|target| !target.is_draining()).map(|target| target.id).collect();
     Ok(tags.are_of(stack, environment).then_some(Ours { arn, tags, instances }))
 }
 
