@@ -3,6 +3,7 @@
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tracing::Instrument;
 
 use crate::error::{Error, Result};
 
@@ -13,21 +14,37 @@ where
     Answer: Serialize,
     Step: AsyncFn(Event) -> Result<Answer>,
 {
-    tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_current_span(false).init();
+    tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_span_list(false).init();
     let step = &step;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let result = match serde_json::from_value(event.payload) {
-            // Boxed: the SDK's futures nest deeper than the compiler's limit.
-            Ok(event) => Box::pin(step(event)).await,
-            Err(problem) => Err(Error::input("$", format!("not an event of this function: {problem}"))),
-        };
-        match &result {
-            Ok(_) => tracing::info!("done"),
-            Err(error) => tracing::warn!(error = error.name(), "{error}"),
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let span = span(&event.payload);
+        async move {
+            let result = match serde_json::from_value(event.payload) {
+                // Boxed: the SDK's futures nest deeper than the compiler's limit.
+                Ok(event) => Box::pin(step(event)).await,
+                Err(problem) => Err(Error::input("$", format!("not an event of this function: {problem}"))),
+            };
+            match &result {
+                Ok(_) => tracing::info!("done"),
+                Err(error) => tracing::warn!(error = error.name(), "{error}"),
+            }
+            result.map_err(Diagnostic::from)
         }
-        result.map_err(Diagnostic::from)
+        .instrument(span)
     }))
     .await
+}
+
+/// What every line of the log says of an invocation: its step, execution and environment, and no more of the event.
+fn span(event: &Value) -> tracing::Span {
+    let text =
+        |paths: &[&str]| paths.iter().find_map(|path| event.pointer(path)?.as_str()).unwrap_or_default().to_owned();
+    tracing::info_span!(
+        "invocation",
+        step = std::env::var("AWS_SDK_UA_APP_ID").unwrap_or_default(),
+        run = text(&["/run"]),
+        environment = text(&["/environment/name", "/plan/environment/name", "/input/name", "/input/domain"]),
+    )
 }
 
 /// The CloudFormation stack that the function belongs to: whose the things it makes are.
