@@ -16,7 +16,7 @@ from .aws.stack import Execution, Stack, until
 from .aws.world import Snapshot, World, differences, snapshot, tags_of
 
 SEED = int(os.environ.get("SEED", "0"))
-WORLDS = int(os.environ.get("WORLDS", "20"))
+WORLDS = int(os.environ.get("WORLDS", "300"))
 # Worlds that stand in one account at the same time: each is foreign to the others too.
 BATCH = 10
 ELSEWHERE = "eu-west-1"
