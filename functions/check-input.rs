@@ -1,30 +1,40 @@
-//! First state of provision: checks the whole input and resolves it to an environment. Reads only.
+//! First state of provision: checks the whole input and resolves it to an environment, by reads alone; then takes the
+//! environment's lock.
 
 use albatross::environment::{Environment, Input, IpAddressType};
 use albatross::error::Result;
-use albatross::{aws, certificate, dns, instance, lambda, load_balancer, network, security_group};
+use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
 use serde::Deserialize;
 use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Event {
     input: Value,
+    /// ARN of the execution.
+    run: String,
+}
+
+struct Clients {
+    acm: aws_sdk_acm::Client,
+    ec2: aws_sdk_ec2::Client,
+    route53: aws_sdk_route53::Client,
+    sfn: aws_sdk_sfn::Client,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let config = aws::config().await;
-    let (acm, ec2) = (aws_sdk_acm::Client::new(&config), aws_sdk_ec2::Client::new(&config));
-    let route53 = aws_sdk_route53::Client::new(&config);
-    lambda::run(async |event: Event| check(&acm, &ec2, &route53, event).await).await
+    let clients = Clients {
+        acm: aws_sdk_acm::Client::new(&config),
+        ec2: aws_sdk_ec2::Client::new(&config),
+        route53: aws_sdk_route53::Client::new(&config),
+        sfn: aws_sdk_sfn::Client::new(&config),
+    };
+    lambda::run(async |event: Event| check(&clients, event).await).await
 }
 
-async fn check(
-    acm: &aws_sdk_acm::Client,
-    ec2: &aws_sdk_ec2::Client,
-    route53: &aws_sdk_route53::Client,
-    event: Event,
-) -> Result<Environment> {
+async fn check(clients: &Clients, event: Event) -> Result<Environment> {
+    let Clients { acm, ec2, route53, sfn } = clients;
     let input = Input::parse(event.input)?;
     let given_certificate = async {
         match &input.certificate_arn {
@@ -74,5 +84,7 @@ async fn check(
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &load_balancer::Front::default(), &standing)?;
     environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);
+    let Environment { zone, domain, .. } = &environment;
+    lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?;
     Ok(environment)
 }

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use albatross::environment::{OnFailure, date_time};
 use albatross::error::Result;
-use albatross::execution::{self, Ended};
+use albatross::execution::{self, Ended, Wish};
 use albatross::tags::{self, Tags};
-use albatross::{aws, dns, lambda, load_balancer, security_group};
+use albatross::{aws, dns, lambda, load_balancer, lock, security_group};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,7 +26,8 @@ struct Answer {
 #[serde(rename_all = "camelCase")]
 struct Found {
     name: String,
-    domain: String,
+    domain: Option<String>,
+    hosted_zone_id: Option<String>,
     /// Why it stays.
     spared: Option<String>,
     /// Leave the user's consented things alone.
@@ -72,8 +73,8 @@ async fn standing(clients: &Clients) -> Result<Vec<Found>> {
     let tagged = groups.iter().map(|group| &group.tags).chain(fronts.iter().map(|front| &front.tags));
     for tags in tagged {
         let name = tags.get(tags::ENVIRONMENT).unwrap_or_default().to_owned();
-        let domain = tags.get(tags::DOMAIN).unwrap_or_default().to_owned();
-        found.insert(name.clone(), Found { name, domain, spared: kept(tags), own_only: false });
+        let (domain, hosted_zone_id) = (tags.get(tags::DOMAIN).map(Into::into), tags.get(tags::ZONE).map(Into::into));
+        found.insert(name.clone(), Found { name, domain, hosted_zone_id, spared: kept(tags), own_only: false });
     }
     Ok(found.into_values().collect())
 }
@@ -92,19 +93,29 @@ async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Found>> {
     let Some(wish) = execution::wish(&clients.sfn, ended).await? else { return Ok(None) };
     let stack = lambda::stack();
     let groups = security_group::ours(&clients.ec2, &stack, Some(&wish.name)).await?;
-    let Some(tags) = groups.first().map(|group| &group.tags) else { return Ok(None) };
-    let found = |spared: Option<String>| {
-        Ok(Some(Found { name: wish.name.clone(), domain: wish.domain.clone(), spared, own_only: true }))
+    let Some(zone) = zone(clients, &groups, &wish).await? else { return Ok(None) };
+    let standing = dns::standing(&clients.route53, &zone, &wish.domain).await?;
+    let holder = standing.lock.as_ref().and_then(lock::holder);
+    let left_locked = holder.as_ref() == Some(&ended.execution_arn);
+    if groups.is_empty() && !left_locked {
+        return Ok(None);
+    }
+    let spared = match holder {
+        _ if wish.on_failure == OnFailure::Keep => Some("its input says onFailure keep".into()),
+        Some(other) if !left_locked && execution::may_run(&clients.sfn, &other).await? => {
+            Some(format!("{other} works on it"))
+        }
+        _ if dns::is_owned(&stack, &wish.name, &wish.domain, &standing) => Some("it is complete".into()),
+        _ => None,
     };
-    if wish.on_failure == OnFailure::Keep {
-        return found(Some("its input says onFailure keep".into()));
+    Ok(Some(Found { name: wish.name, domain: Some(wish.domain), hosted_zone_id: Some(zone), spared, own_only: true }))
+}
+
+/// The hosted zone of what a provision has begun, or would have.
+async fn zone(clients: &Clients, groups: &[security_group::Ours], wish: &Wish) -> Result<Option<String>> {
+    if let Some(zone) = groups.first().and_then(|group| group.tags.get(tags::ZONE)) {
+        return Ok(Some(zone.into()));
     }
-    if let Some(other) = execution::running(&clients.sfn, &ended.state_machine_arn, &wish.name).await? {
-        return found(Some(format!("{other} provisions it")));
-    }
-    let standing = dns::standing(&clients.route53, tags.get(tags::ZONE).unwrap_or_default(), &wish.domain).await?;
-    if dns::is_owned(&stack, &wish.name, &wish.domain, &standing) {
-        return found(Some("it is complete".into()));
-    }
-    found(None)
+    let zones = dns::zones(&clients.route53).await?;
+    Ok(dns::choose_zone(&zones, &wish.domain, wish.hosted_zone_id.as_deref()).ok().map(|zone| zone.id))
 }

@@ -1,4 +1,4 @@
-//! Points the domain at the load balancer, last: a site that was served over HTTP has no gap.
+//! Points the domain at the load balancer, last: a site that was served over HTTP has no gap. Gives the lock back.
 
 use albatross::environment::Environment;
 use albatross::error::Result;
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 struct Event {
     environment: Environment,
     load_balancer: Front,
+    /// ARN of the execution.
+    run: String,
 }
 
 #[derive(Serialize)]
@@ -27,6 +29,6 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn point(route53: &aws_sdk_route53::Client, event: &Event) -> Result<Answer> {
-    let step = dns::ensure_alias(route53, &event.environment, &event.load_balancer).await?;
+    let step = dns::ensure_alias(route53, &event.environment, &event.load_balancer, &event.run).await?;
     Ok(Answer { url: format!("https://{}", event.environment.domain), steps: vec![step] })
 }

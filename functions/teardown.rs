@@ -1,5 +1,5 @@
-//! Lists what stands of an environment and what is decided about it; asked to act, carries that out until a fresh
-//! listing shows nothing left to do. That listing is the proof.
+//! Lists what stands of an environment and what is decided about it, and takes its lock; asked to act, carries that out
+//! until a fresh listing shows nothing left to do. That listing is the proof.
 
 use albatross::error::{Error, Result};
 use albatross::inventory::{self, Clients, Identity, Listed};
@@ -13,6 +13,8 @@ struct Event {
     input: Value,
     /// The first call's answer; without it this is the first call.
     plan: Option<Answer>,
+    /// ARN of the execution.
+    run: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,19 +31,33 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
     let input: Input = environment::parse(event.input)?;
+    let run = input.run.as_ref().unwrap_or(&event.run);
     let Some(plan) = event.plan else {
         let mut environment = inventory::identify(lambda::stack(), &input)?;
-        let items = inventory::list(clients, &mut environment, &input).await?;
-        return Ok(Answer { environment, items: items.into_iter().map(|listed| listed.item).collect() });
+        let listing = inventory::list(clients, &mut environment, &input).await?;
+        match &input.run {
+            _ if !input.dry_run => inventory::lock(clients, &environment, &listing, run).await?,
+            // For a provision that failed and keeps what stands: nothing but its lock goes.
+            Some(provision) => inventory::unlock(clients, &environment, &listing, provision).await?,
+            None => {}
+        }
+        return Ok(Answer { environment, items: items(listing.items) });
     };
     let mut environment = plan.environment;
-    act(clients, &environment, &inventory::list(clients, &mut environment.clone(), &input).await?).await?;
+    let listing = inventory::list(clients, &mut environment.clone(), &input).await?;
+    inventory::lock(clients, &environment, &listing, run).await?;
+    act(clients, &environment, &listing.items).await?;
     let last = inventory::list(clients, &mut environment, &input).await?;
-    let left: Vec<String> = last.iter().filter(|listed| listed.action.is_some()).map(named).collect();
+    let left: Vec<String> = last.items.iter().filter(|listed| listed.action.is_some()).map(named).collect();
     if !left.is_empty() {
         return Err(Error::StillDeleting(left.join(", ")));
     }
-    Ok(Answer { environment, items: settle(plan.items, last.into_iter().map(|listed| listed.item).collect()) })
+    inventory::unlock(clients, &environment, &last, run).await?;
+    Ok(Answer { environment, items: settle(plan.items, items(last.items)) })
+}
+
+fn items(list: Vec<Listed>) -> Vec<Item> {
+    list.into_iter().map(|listed| listed.item).collect()
 }
 
 /// Carries out all that it can: a wait holds up only its own resource, a refusal ends it.

@@ -13,6 +13,7 @@ use crate::certificate::ValidationRecord;
 use crate::environment::{DnsPolicy, Environment, IpAddressType, Zone};
 use crate::error::{Call, Error, Result};
 use crate::load_balancer::Front;
+use crate::lock;
 use crate::step::{Outcome, Step};
 
 /// Seconds, of the records that we write: short, as the environment may be gone tonight.
@@ -100,6 +101,8 @@ pub struct Standing {
     pub records: Vec<ResourceRecordSet>,
     /// The record set of [`ownership_name`], where it is a TXT.
     pub ownership: Option<ResourceRecordSet>,
+    /// The record set of [`lock::name`], where it is a TXT.
+    pub lock: Option<ResourceRecordSet>,
 }
 
 /// Route 53 answers in lower case, with a trailing dot.
@@ -107,20 +110,46 @@ fn is_named(record: &ResourceRecordSet, name: &str) -> bool {
     record.name().trim_end_matches('.').eq_ignore_ascii_case(name)
 }
 
+/// Record sets from a name on, page by page as long as a page ends with one that `goes_on`; and whether more follow.
+async fn read_from(
+    client: &route53::Client,
+    zone: &str,
+    name: &str,
+    goes_on: impl Fn(&ResourceRecordSet) -> bool,
+) -> Result<(Vec<ResourceRecordSet>, bool)> {
+    let mut records = vec![];
+    let mut call = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name);
+    loop {
+        let page = call.send().await.call("route53:ListResourceRecordSets")?;
+        records.extend(page.resource_record_sets);
+        if !page.is_truncated || !records.last().is_some_and(&goes_on) {
+            return Ok((records, page.is_truncated));
+        }
+        call = client
+            .list_resource_record_sets()
+            .hosted_zone_id(zone)
+            .set_start_record_name(page.next_record_name)
+            .set_start_record_type(page.next_record_type)
+            .set_start_record_identifier(page.next_record_identifier);
+    }
+}
+
 /// What stands at a domain: one call where the zone has few names under it, else two.
 pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
-    let owner = ownership_name(domain);
-    // Names are listed by their labels from the right, so what is under the domain follows it.
-    let from = |name: &str| client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name).send();
-    let page = from(domain).await.call("route53:ListResourceRecordSets")?;
-    let records: Vec<ResourceRecordSet> = page.resource_record_sets().to_vec();
-    let is_owner = |record: &&ResourceRecordSet| is_named(record, &owner) && *record.r#type() == RrType::Txt;
-    let mut ownership = records.iter().find(is_owner).cloned();
-    if ownership.is_none() && page.is_truncated() {
-        let page = from(&owner).await.call("route53:ListResourceRecordSets")?;
-        ownership = page.resource_record_sets().iter().find(is_owner).cloned();
+    let (owner, locked) = (ownership_name(domain), lock::name(domain));
+    // Names are listed by their labels from the right, so what is under a name follows it.
+    let (mut records, more) = read_from(client, zone, domain, |last| is_named(last, domain)).await?;
+    if more {
+        let of_ours = |last: &ResourceRecordSet| is_named(last, &owner);
+        records.extend(read_from(client, zone, &owner, of_ours).await?.0);
     }
-    Ok(Standing { records: records.into_iter().filter(|record| is_named(record, domain)).collect(), ownership })
+    let txt = |name: &str| {
+        let is = |record: &&ResourceRecordSet| is_named(record, name) && *record.r#type() == RrType::Txt;
+        records.iter().find(is).cloned()
+    };
+    let (ownership, lock) = (txt(&owner), txt(&locked));
+    records.retain(|record| is_named(record, domain));
+    Ok(Standing { records, ownership, lock })
 }
 
 // --- Ownership ---------------------------------------------------------------------------------------------------
@@ -167,19 +196,11 @@ impl Ownership {
     }
 
     fn record(&self, domain: &str) -> ResourceRecordSet {
-        let values = self.values().into_iter().map(|value| resource_record(&quoted(&value)));
-        ResourceRecordSet::builder()
-            .name(ownership_name(domain))
-            .r#type(RrType::Txt)
-            .ttl(TTL)
-            .set_resource_records(Some(values.collect()))
-            .build()
-            .expect("a name and a type")
+        txt(&ownership_name(domain), &self.values())
     }
 
     /// `None` where the record is not one of Albatross.
     pub fn parse(record: &ResourceRecordSet, domain: &str) -> Option<Ownership> {
-        let lines = record.resource_records().iter().map(|value| value.value().trim_matches('"').replace("\" \"", ""));
         let fields = |line: &str| -> Vec<(String, String)> {
             line.split(' ')
                 .filter_map(|field| field.split_once('='))
@@ -191,7 +212,7 @@ impl Ownership {
         };
         let mut ownership = None;
         let mut previous: Vec<ResourceRecordSet> = vec![];
-        for fields in lines.map(|line| fields(&line)) {
+        for fields in txt_values(record).iter().map(|line| fields(line)) {
             if get(&fields, "heritage").as_deref() == Some("albatross") {
                 ownership = Some(Ownership {
                     stack: get(&fields, "stack")?,
@@ -226,6 +247,22 @@ impl Ownership {
 fn quoted(value: &str) -> String {
     let strings: Vec<&str> = value.as_bytes().chunks(255).map(|part| str::from_utf8(part).expect("ASCII")).collect();
     format!("\"{}\"", strings.join("\" \""))
+}
+
+/// A TXT record set of these values.
+pub fn txt(name: &str, values: &[String]) -> ResourceRecordSet {
+    ResourceRecordSet::builder()
+        .name(name)
+        .r#type(RrType::Txt)
+        .ttl(TTL)
+        .set_resource_records(Some(values.iter().map(|value| resource_record(&quoted(value))).collect()))
+        .build()
+        .expect("a name and a type")
+}
+
+/// The values of a TXT record set, without their quotes.
+pub fn txt_values(record: &ResourceRecordSet) -> Vec<String> {
+    record.resource_records().iter().map(|value| value.value().trim_matches('"').replace("\" \"", "")).collect()
 }
 
 fn resource_record(value: &str) -> ResourceRecord {
@@ -480,25 +517,38 @@ fn is_outdated(message: &str) -> bool {
     ["already exists", "was not found", "do not match the current values"].iter().any(|text| message.contains(text))
 }
 
-/// Points the domain at the load balancer.
-pub async fn ensure_alias(client: &route53::Client, environment: &Environment, front: &Front) -> Result<Step> {
-    let standing = standing(client, &environment.zone.id, &environment.domain).await?;
-    let edits = point(environment, front, &standing)?;
-    if !edits.is_empty() {
-        apply(
-            client,
-            &environment.zone.id,
-            &edits,
-            &format!("Albatross: point {} at its load balancer", environment.domain),
-        )
-        .await?;
-    }
+/// Points the domain at the load balancer, and in the same batch gives back the lock that the execution `run` has.
+///
+/// # Errors
+/// [`Error::DnsRecordConflict`]; [`Error::EnvironmentBusy`] where the lock is not `run`'s and something is to change.
+pub async fn ensure_alias(
+    client: &route53::Client,
+    environment: &Environment,
+    front: &Front,
+    run: &str,
+) -> Result<Step> {
+    let Environment { zone, domain, .. } = environment;
+    let standing = standing(client, &zone.id, domain).await?;
+    let mut edits = point(environment, front, &standing)?;
     let outcome = match () {
         () if edits.is_empty() => Outcome::Found,
         () if edits.iter().any(|edit| matches!(edit, Edit::Delete(_))) => Outcome::Changed,
         () => Outcome::Created,
     };
-    Ok(Step::new("alias record", &environment.domain, outcome))
+    match lock::release(standing.lock.as_ref(), run) {
+        Some(release) => edits.push(release),
+        // Given back already, where the answer to that was lost.
+        None if edits.is_empty() => {}
+        None => {
+            let holder =
+                standing.lock.as_ref().and_then(lock::holder).unwrap_or_else(|| "an execution that ended".into());
+            return Err(Error::EnvironmentBusy { domain: domain.clone(), run: holder });
+        }
+    }
+    if !edits.is_empty() {
+        apply(client, &zone.id, &edits, &format!("Albatross: point {domain} at its load balancer")).await?;
+    }
+    Ok(Step::new("alias record", domain, outcome))
 }
 
 /// A validation CNAME, written once.
@@ -611,7 +661,7 @@ mod tests {
 
     /// `delete A`, `create TXT` and the like; or `conflict`.
     fn plan(dns: DnsPolicy, records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>) -> String {
-        let standing = Standing { records: records.to_vec(), ownership };
+        let standing = Standing { records: records.to_vec(), ownership, lock: None };
         match point(&environment(dns), &front("our-elb.amazonaws.com"), &standing) {
             Ok(edits) => summary(&edits),
             Err(Error::DnsRecordConflict { .. }) => "conflict".into(),
@@ -685,10 +735,10 @@ mod tests {
         let mut two = a("203.0.113.7");
         two.resource_records.get_or_insert_default().push(resource_record("203.0.113.8"));
         let v6 = alias("api.example.com.", RrType::Aaaa, "dualstack.other.amazonaws.com.", "Z35", true);
-        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None };
+        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None, lock: None };
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
-        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()) };
+        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), lock: None };
         let restoration = restored(&after).unwrap();
         assert_eq!(summary(&restoration.edits), "delete A, create A, create AAAA, delete TXT");
         let named = |record: &ResourceRecordSet| {
@@ -717,7 +767,7 @@ mod tests {
 
     #[test]
     fn a_record_whose_address_goes_is_not_put_back() {
-        let standing = Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(INSTANCE)])) };
+        let standing = Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
         let going = HashSet::from([INSTANCE.to_owned()]);
         let restoration = restore("albatross", "api-example-com", DOMAIN, &standing, &going).unwrap();
         assert_eq!(summary(&restoration.edits), "delete A, delete TXT");
@@ -726,9 +776,11 @@ mod tests {
 
     #[test]
     fn restore_leaves_what_was_changed_by_hand() {
-        let by_hand = Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])) };
+        let by_hand =
+            Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
         assert_eq!(summary(&restored(&by_hand).unwrap().edits), "delete TXT");
-        let others = Standing { records: vec![our_alias()], ownership: Some(ownership("other", "x", vec![])) };
+        let others =
+            Standing { records: vec![our_alias()], ownership: Some(ownership("other", "x", vec![])), lock: None };
         assert_eq!(restored(&others), None);
     }
 

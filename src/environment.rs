@@ -11,9 +11,9 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
-use crate::dns;
 use crate::error::{Error, Result};
 use crate::instance::Target;
+use crate::lock;
 use crate::security_group;
 use crate::tags;
 
@@ -473,8 +473,8 @@ pub fn domain(text: &str) -> Result<String> {
     if labels.len() < 2 || labels.iter().any(|label| label.is_empty()) || is_short || ascii.parse::<IpAddr>().is_ok() {
         return wrong("is not a host name with at least two labels, such as api.example.com");
     }
-    if dns::ownership_name(&ascii).len() > DNS_NAME_MAX {
-        return wrong("is too long: its ownership record, _albatross.<domain>, must fit DNS's 253 characters");
+    if lock::name(&ascii).len() > DNS_NAME_MAX {
+        return wrong("is too long: its lock record, _lock._albatross.<domain>, must fit DNS's 253 characters");
     }
     Ok(ascii)
 }
@@ -634,11 +634,11 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_leaves_room_for_its_ownership_record() {
+    fn a_domain_leaves_room_for_its_records() {
         let of = |length: usize| format!("{}{}.de", "a.".repeat(length / 2 - 10), "a".repeat(length % 2 + 17));
-        assert_eq!(domain(&of(242)).unwrap().len(), 242);
-        assert_eq!(of(243).len(), 243);
-        assert!(domain(&of(243)).is_err());
+        assert_eq!(domain(&of(236)).unwrap().len(), 236);
+        assert_eq!(of(237).len(), 237);
+        assert!(domain(&of(237)).is_err());
     }
 
     #[test]

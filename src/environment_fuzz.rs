@@ -9,10 +9,10 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 
-use crate::dns;
 use crate::environment::{self, Input, IpAddressType};
 use crate::error::{Error, Result};
 use crate::inventory::{self, Identity};
+use crate::lock;
 use crate::teardown;
 
 /// A second or two; `make fuzz` sets `PROPTEST_CASES`.
@@ -83,6 +83,8 @@ fn teardown_fields() -> Vec<(&'static str, Json)> {
         ("dryRun", one_of([true, false].map(Value::from))),
         ("certificate", text_of(&["keep", "delete"])),
         ("ownOnly", one_of([true, false].map(Value::from))),
+        ("hostedZoneId", text_of(&["Z0123456789ABC"])),
+        ("run", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-provision:one"])),
     ]
 }
 
@@ -326,7 +328,7 @@ fn assert_domain_fits(domain: &str) {
         assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{domain}");
         assert!(!label.starts_with('-') && !label.ends_with('-'), "{domain}");
     }
-    assert!(dns::ownership_name(domain).len() <= 253, "{domain}");
+    assert!(lock::name(domain).len() <= 253, "{domain}");
     assert_eq!(environment::domain(domain).unwrap(), domain);
 }
 
@@ -383,7 +385,7 @@ fn provision_holds(given: &Value, input: Input) {
     assert!(given["name"].is_string() || by_domain.name == input.name());
 }
 
-fn teardown_holds(given: &Value, (input, identity): (teardown::Input, Identity)) {
+fn teardown_holds(_: &Value, (input, identity): (teardown::Input, Identity)) {
     assert_name_fits(&identity.name);
     assert_eq!(input.domain.is_some(), identity.domain.is_some());
     if let Some(domain) = &identity.domain {

@@ -17,6 +17,12 @@ pub enum Error {
     /// A resource with our name is somebody else's.
     #[error("{resource} {id} is not ours: {why}. Remove or rename it, or give the environment another \"name\"")]
     NotOurs { resource: &'static str, id: String, why: String },
+    /// Another execution works on the environment.
+    #[error(
+        "{domain} is being worked on by {run}. Wait for its end, or stop it, and start again; where that execution is no more, delete the record {} TXT",
+        crate::lock::name(domain)
+    )]
+    EnvironmentBusy { domain: String, run: String },
     /// A DNS record that is not ours to replace stands where ours must go.
     #[error("record {record} stands in hosted zone {zone}: {problem}")]
     DnsRecordConflict { record: String, zone: String, problem: String },
@@ -81,6 +87,7 @@ impl Error {
         match self {
             Error::InvalidInput { .. } => "InvalidInput",
             Error::NotOurs { .. } => "NotOurs",
+            Error::EnvironmentBusy { .. } => "EnvironmentBusy",
             Error::DnsRecordConflict { .. } => "DnsRecordConflict",
             Error::CertificatePending { .. } => "CertificatePending",
             Error::CertificateFailed { .. } => "CertificateFailed",

@@ -1,4 +1,4 @@
-//! Executions of the provision machine: the event of an ended one, and those that still run.
+//! Executions: the event of an ended provision, what it wished for, and whether one still runs.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_sdk_sfn as sfn;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use sfn::types::ExecutionStatus;
 
 use crate::environment::{Input, OnFailure};
-use crate::error::{Call, Codes, Result};
+use crate::error::{Call, Codes, Error, Result};
 
 /// `detail` of a "Step Functions Execution Status Change" (Step Functions developer guide, EventBridge events).
 #[derive(Debug, Clone, Deserialize)]
@@ -31,13 +31,19 @@ pub fn ended(event: &Value) -> Option<Ended> {
 pub struct Wish {
     pub name: String,
     pub domain: String,
+    pub hosted_zone_id: Option<String>,
     pub on_failure: OnFailure,
 }
 
 impl Wish {
     pub fn of(input: &str) -> Option<Wish> {
         let input = Input::parse(serde_json::from_str(input).ok()?).ok()?;
-        Some(Wish { name: input.name(), on_failure: input.on_failure, domain: input.domain })
+        Some(Wish {
+            name: input.name(),
+            domain: input.domain,
+            hosted_zone_id: input.hosted_zone_id,
+            on_failure: input.on_failure,
+        })
     }
 }
 
@@ -56,19 +62,15 @@ pub async fn wish(client: &sfn::Client, ended: &Ended) -> Result<Option<Wish>> {
     Ok(text.as_deref().and_then(Wish::of))
 }
 
-/// The ARN of a running provision of this environment.
-pub async fn running(client: &sfn::Client, machine: &str, environment: &str) -> Result<Option<String>> {
-    let list = client.list_executions().state_machine_arn(machine).status_filter(ExecutionStatus::Running);
-    let mut pages = list.into_paginator().send();
-    while let Some(page) = pages.next().await {
-        for execution in page.call("states:ListExecutions")?.executions {
-            let wish = input(client, &execution.execution_arn).await?.as_deref().and_then(Wish::of);
-            if wish.is_some_and(|wish| wish.name == environment) {
-                return Ok(Some(execution.execution_arn));
-            }
-        }
+/// Whether an execution of this stack's machines runs, as far as can be told.
+pub async fn may_run(client: &sfn::Client, arn: &str) -> Result<bool> {
+    let answer = client.describe_execution().execution_arn(arn).send().await.call("states:DescribeExecution");
+    match answer.unless(&["ExecutionDoesNotExist"]) {
+        Ok(found) => Ok(found.is_some_and(|found| found.status == ExecutionStatus::Running)),
+        // Of another stack or region, which this one may not ask about.
+        Err(Error::AwsRefused(_)) => Ok(true),
+        Err(other) => Err(other),
     }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aws_config::SdkConfig;
-use aws_sdk_route53::types::HostedZone;
+use aws_sdk_route53::types::{HostedZone, ResourceRecordSet};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address};
@@ -13,6 +13,7 @@ use crate::environment;
 use crate::error::{Call, Codes, Error, Result};
 use crate::instance::{self, AtTeardown, Consent};
 use crate::load_balancer;
+use crate::lock;
 use crate::security_group::{self, OpenRule};
 use crate::tags::{self, Tags};
 use crate::target_group;
@@ -24,6 +25,7 @@ pub struct Clients {
     pub ec2: aws_sdk_ec2::Client,
     pub elb: aws_sdk_elasticloadbalancingv2::Client,
     pub route53: aws_sdk_route53::Client,
+    pub sfn: aws_sdk_sfn::Client,
 }
 
 impl Clients {
@@ -33,6 +35,7 @@ impl Clients {
             ec2: aws_sdk_ec2::Client::new(&config),
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
             route53: aws_sdk_route53::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(&config),
             config,
         }
     }
@@ -47,6 +50,13 @@ pub struct Identity {
     pub domain: Option<String>,
     /// Hosted zone id.
     pub zone: Option<String>,
+}
+
+/// All that stands of an environment.
+pub struct Listing {
+    pub items: Vec<Listed>,
+    /// The record of its lock.
+    pub lock: Option<ResourceRecordSet>,
 }
 
 /// A list item and how to carry its decision out; `None` where it is kept.
@@ -94,7 +104,7 @@ pub fn identify(stack: String, input: &Input) -> Result<Identity> {
         }
     };
     environment::check_name(&name)?;
-    Ok(Identity { stack, name, domain, zone: None })
+    Ok(Identity { stack, name, domain, zone: input.hosted_zone_id.clone() })
 }
 
 /// Lists everything of the environment, in the order in which it is taken down. Learns domain and zone on the way.
@@ -103,7 +113,7 @@ pub fn identify(stack: String, input: &Input) -> Result<Identity> {
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where the input's domain is not the environment's, or a certificate is to go whose domain is unknown.
-pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> Result<Vec<Listed>> {
+pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> Result<Listing> {
     let Identity { stack, name, .. } = identity.clone();
     let (groups, front, targets, rules) = tokio::try_join!(
         security_group::ours(&clients.ec2, &stack, Some(&name)),
@@ -160,7 +170,7 @@ pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> 
     list.extend(groups.into_iter().map(|group| {
         acted("security group", &group.id, Decision::Remove, "ours", Action::SecurityGroup(group.id.clone()))
     }));
-    Ok(list)
+    Ok(Listing { items: list, lock: standing.and_then(|standing| standing.lock) })
 }
 
 /// Domain and zone from the tags, else from the input and the account's zones.
@@ -292,6 +302,26 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
 async fn regions(clients: &Clients) -> Result<Vec<String>> {
     let answer = clients.ec2.describe_regions().send().await.call("ec2:DescribeRegions")?;
     Ok(answer.regions().iter().filter_map(|region| region.region_name()).map(Into::into).collect())
+}
+
+/// Takes the environment's lock for the execution `run`; there is none where no zone is known, and so no provision.
+///
+/// # Errors
+/// As [`lock::take`].
+pub async fn lock(clients: &Clients, identity: &Identity, listing: &Listing, run: &str) -> Result<()> {
+    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(()) };
+    lock::take(&clients.route53, &clients.sfn, zone, domain, listing.lock.as_ref(), run)
+        .await
+        .unless(&["NoSuchHostedZone"])
+        .map(drop)
+}
+
+/// Gives the lock back.
+pub async fn unlock(clients: &Clients, identity: &Identity, listing: &Listing, run: &str) -> Result<()> {
+    match (&identity.zone, lock::release(listing.lock.as_ref(), run)) {
+        (Some(zone), Some(release)) => dns::apply(&clients.route53, zone, &[release], "Albatross: done").await,
+        _ => Ok(()),
+    }
 }
 
 /// Carries out one decision. Again is safe.

@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod lambda;
 pub mod listener;
 pub mod load_balancer;
+pub mod lock;
 pub mod network;
 pub mod probe;
 pub mod security_group;

@@ -28,16 +28,18 @@ impl Tags {
         self.get(STACK) == Some(stack) && self.get(ENVIRONMENT) == Some(environment)
     }
 
-    /// Refuses what has our name and not our tags.
+    /// Refuses what has our name and not our tags, or those of an environment of that name for another domain.
     pub fn check(&self, environment: &Environment, resource: &'static str, id: &str) -> Result<()> {
-        if self.are_of(&environment.stack, &environment.name) {
+        if self.are_of(&environment.stack, &environment.name) && self.get(DOMAIN) == Some(&environment.domain) {
             return Ok(());
         }
         let why = match (self.get(STACK), self.get(ENVIRONMENT)) {
             (None, _) => format!("it has no tag {STACK}"),
-            (Some(stack), name) => {
-                format!("its tags say stack {stack:?}, environment {:?}", name.unwrap_or_default())
-            }
+            (Some(stack), name) => format!(
+                "its tags say stack {stack:?}, environment {:?}, domain {:?}",
+                name.unwrap_or_default(),
+                self.get(DOMAIN).unwrap_or_default()
+            ),
         };
         Err(Error::NotOurs { resource, id: id.into(), why })
     }

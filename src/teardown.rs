@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Input {
     pub name: Option<String>,
     pub domain: Option<String>,
+    /// Where several public zones hold the domain and nothing stands that tells which.
+    pub hosted_zone_id: Option<String>,
     #[serde(default)]
     pub dry_run: bool,
     #[serde(default)]
@@ -15,6 +17,8 @@ pub struct Input {
     /// A rollback and a clean-up touch nothing but ours, whatever the user has consented to.
     #[serde(default)]
     pub own_only: bool,
+    /// Of a rollback: the ARN of the provision execution, under whose lock it works. A dry run only gives that back.
+    pub run: Option<String>,
 }
 
 /// Certificates are free, and ACM limits requests a year.

@@ -1,5 +1,7 @@
 """Provision and teardown through the real template, state machines and functions, deployed by the real SAM CLI."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -275,6 +277,24 @@ def test_provision_again_changes_nothing(aws: LocalAws, stack: Stack, world: Wor
     assert [second.output[field] for field in ids] == [first.output[field] for field in ids]
 
 
+def test_small_pages_hide_nothing(aws: LocalAws, stack: Stack, world: World) -> None:
+    """Every list that a function makes comes in pages: of one thing each, with other people's before ours."""
+    with World(aws) as other:
+        others = provision(stack, other).output["environment"]
+        aws.page_size = 1
+        before, mark = snapshot(aws), len(aws.calls())
+        provision(stack, world)
+        second = provision(stack, world)
+        assert set(outcomes(second).values()) == {"found"}
+        plan = teardown(stack, domain=world.domain, dryRun=True)
+        assert decisions(plan)["load balancer"] == "remove"
+        teardown(stack, domain=world.domain)
+        assert changed(before, world) == []
+        assert stack.wait(stack.fire_nightly()).output["removed"] == [others]
+    calls = Counter(call["operation"] for call in aws.calls(mark) if call["caller"] == "check-input")
+    assert calls["ListHostedZones"] > 2, "the zones came in pages"
+
+
 def test_what_drifted_is_mended(aws: LocalAws, stack: Stack, world: World) -> None:
     answer = provision(stack, world).output
     before = snapshot(aws)
@@ -345,20 +365,6 @@ def test_a_given_certificate_is_used_and_left(aws: LocalAws, stack: Stack, world
     assert list(snapshot(aws)["certificate"]) == [own]
     teardown(stack, domain=world.domain, certificate="delete")
     assert differences(before, snapshot(aws)) == []
-
-
-def test_two_at_the_same_time_end_in_one_of_each(aws: LocalAws, stack: Stack, world: World) -> None:
-    executions = [stack.wait(arn) for arn in [stack.start("provision", world.input) for _ in range(2)]]
-    assert [execution.status for execution in executions] == ["SUCCEEDED"] * 2, [
-        found.cause for found in executions
-    ]
-    first, second = (execution.output for execution in executions)
-    for field in ("loadBalancer", "targetGroupArn", "securityGroupId", "certificateArn", "httpsListenerArn"):
-        assert first[field] == second[field]
-    taken = snapshot(aws)
-    count = {kind: len(taken[kind]) for kind in ("load balancer", "target group", "listener", "certificate")}
-    assert count == {"load balancer": 1, "target group": 1, "listener": 2, "certificate": 1}
-    assert len(world.records(world.domain)) == 1
 
 
 # --- Teardown ----------------------------------------------------------------------------------------------------
@@ -693,3 +699,47 @@ def test_a_record_changed_by_hand_since_stays(stack: Stack, world: World) -> Non
     [stays] = world.records(world.domain)
     assert {field: stays[field] for field in by_hand} == by_hand
     assert world.records(f"_albatross.{world.domain}") == []
+
+
+# --- Logs --------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_line_says_step_execution_and_environment_and_nothing_secret(
+    aws: LocalAws, stack: Stack, world: World
+) -> None:
+    first = provision(stack, world)
+    down = teardown(stack, domain=world.domain)
+    lines = log_lines(aws, stack)
+    of = {arn: [line for line in lines if line["span"].get("run") == arn] for arn in (first.arn, down.arn)}
+    assert {line["span"]["step"] for line in of[first.arn]} == PROVISION_STEPS
+    assert {line["span"]["step"] for line in of[down.arn]} == {"teardown"}
+    # By its domain, until the name is known.
+    environments = {line["span"]["environment"] for line in of[first.arn] + of[down.arn]}
+    assert environments == {world.domain, world.domain.replace(".", "-")}
+    text = json.dumps(of[first.arn])
+    assert world.instances[0] not in text, "an event was written down"
+    assert "AWS4-HMAC" not in text
+    assert "SecretAccessKey" not in text
+
+
+PROVISION_STEPS = {
+    "check-input",
+    "create-alb",
+    "request-cert",
+    "wait-validation",
+    "add-https-listener",
+    "set-redirect",
+    "verify-https",
+    "point-domain",
+}
+
+
+def log_lines(aws: LocalAws, stack: Stack) -> list[dict]:
+    """The functions' own lines in CloudWatch Logs, which are JSON."""
+    cloudformation = aws.client("cloudformation")
+    group = cloudformation.describe_stack_resource(StackName=stack.name, LogicalResourceId="FunctionLogs")
+    name = group["StackResourceDetail"]["PhysicalResourceId"]
+    pages = aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=name)
+    events = [event["message"] for page in pages for event in page["events"]]
+    found = [json.loads(line) for event in events for line in event.splitlines() if line.startswith("{")]
+    return [line for line in found if "span" in line]

@@ -39,6 +39,7 @@ CHANGES_FOREIGN = {
         "RevokeSecurityGroupIngress",
     ): "our rule stands in the instance's group; IAM sees no rule's tags",
     ("request-cert", "ChangeResourceRecordSets"): "records and the domain's zone carry no tags",
+    ("check-input", "ChangeResourceRecordSets"): "a zone's records carry no tags; only locks",
     ("point-domain", "ChangeResourceRecordSets"): "records and the domain's zone carry no tags",
     ("teardown", "ChangeResourceRecordSets"): "records and the domain's zone carry no tags",
 }
@@ -197,16 +198,28 @@ class Executions:
         return arn
 
     def _stopped(self, world: World) -> None:
-        """Two at once, stopped one after the other while they wait for healthy targets; then it is cleaned up."""
+        """One at a time: others are refused, one that follows a stopped one is left alone, and then it is cleaned up."""
         world.backend.status = 500
-        since = len(self.aws.invocations())
-        running = [self.stack.start("provision", world.input) for _ in range(2)]
-        waits = self.stack.functions["verify-https"]
+        with self.stack.without_reaction():
+            # One that was refused has left nothing.
+            refused = self.stack.run("provision", world.input | {"dns": "create-only"})
+            assert self.stack.wait(self.stack.fire_reaction(refused.arn)).output["removed"] == []
+            first = self.waiting(world)
+            for machine, event in (("provision", world.input), ("teardown", {"domain": world.domain})):
+                assert self.stack.run(machine, event).error == "EnvironmentBusy"
+            self.stack.stop(first)
+            second = self.waiting(world)
+            left = self.stack.wait(self.stack.fire_reaction(first))
+            assert second in left.output["kept"][0]["why"]
+            self.stack.stop(second)
+            assert self.stack.wait(self.stack.fire_reaction(second)).output["removed"]
+
+    def waiting(self, world: World) -> str:
+        """A provision that waits for healthy targets."""
+        since, waits = len(self.aws.invocations()), self.stack.functions["verify-https"]
+        arn = self.stack.start("provision", world.input)
         until(lambda: any(made["function"] == waits for made in self.aws.invocations(since)), "a wait")
-        for arn in running:
-            self.stack.stop(arn)
-            reaction = self.stack.reaction(arn)
-            assert reaction.status == "SUCCEEDED", reaction.cause
+        return arn
 
 
 def test_every_call_is_allowed(roles: Roles, calls: list[Call]) -> None:
@@ -287,6 +300,7 @@ RULE = "arn:aws:ec2:us-east-1:123456789012:security-group-rule/sgr-0"
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0"
 ADDRESS = "arn:aws:ec2:us-east-1:123456789012:elastic-ip/eipalloc-0"
 ZONE = "arn:aws:route53:::hostedzone/Z0"
+LOCK = "_lock._albatross.a.test"
 LINKED_ROLE = (
     "arn:aws:iam::123456789012:role/aws-service-role/elasticloadbalancing.amazonaws.com/"
     "AWSServiceRoleForElasticLoadBalancing"
@@ -330,6 +344,14 @@ def records(action: str, kind: str, name: str) -> dict[str, list[str]]:
         ("request-cert", "route53:ChangeResourceRecordSets", ZONE, records("UPSERT", "CNAME", "_a.test")),
         ("request-cert", "route53:ChangeResourceRecordSets", ZONE, records("CREATE", "A", "_a.test")),
         ("request-cert", "route53:ChangeResourceRecordSets", ZONE, records("CREATE", "CNAME", "a.test")),
+        (
+            "check-input",
+            "route53:ChangeResourceRecordSets",
+            ZONE,
+            records("CREATE", "TXT", "_albatross.a.test"),
+        ),
+        ("check-input", "route53:ChangeResourceRecordSets", ZONE, records("CREATE", "A", LOCK)),
+        ("check-input", "route53:ChangeResourceRecordSets", ZONE, records("UPSERT", "TXT", LOCK)),
         ("point-domain", "route53:ChangeResourceRecordSets", ZONE, records("UPSERT", "A", "a.test")),
         ("point-domain", "route53:ChangeResourceRecordSets", ZONE, records("DELETE", "MX", "a.test")),
         ("teardown", "route53:ChangeResourceRecordSets", ZONE, records("DELETE", "NS", "a.test")),

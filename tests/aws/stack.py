@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from .endpoints import REGION
 from .local import LocalAws
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,9 @@ ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_6
 POLL_SECONDS = 0.05
 # Far above what any execution takes here: a bound, not a measure.
 PATIENCE_SECONDS = 120
+# What a function that is invoked by hand is told to work for; the execution does not exist, so its lock binds nobody.
+RECORD_NAMES = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
+BY_HAND = f"arn:aws:states:{REGION}:000000000000:execution:by-hand"
 
 T = TypeVar("T")
 
@@ -65,6 +69,12 @@ class Execution:
     @property
     def running(self) -> bool:
         return self.status == "RUNNING"
+
+
+def is_for_lock(call: dict) -> bool:
+    """Whether a recorded call changes an environment's lock and nothing else."""
+    names = [name for check in call["checks"] for name in check["context"].get(RECORD_NAMES, [])]
+    return bool(names) and all(name.startswith("_lock._albatross.") for name in names)
 
 
 class InvocationFailed(Exception):
@@ -138,22 +148,27 @@ class Stack:
     # --- Functions ---
 
     def invoke(self, function: str, event: dict) -> dict:
-        """One invocation's answer.
+        """One invocation's answer; by hand, where the event does not tell its execution.
 
         Raises InvocationFailed where the function answered with an error.
         """
-        answer = self._lambda.invoke(FunctionName=self.functions[function], Payload=json.dumps(event))
+        answer = self._lambda.invoke(
+            FunctionName=self.functions[function], Payload=json.dumps({"run": BY_HAND} | event)
+        )
         payload = json.load(answer["Payload"])
         if "FunctionError" in answer:
             raise InvocationFailed(payload["errorType"], payload["errorMessage"])
         return payload
 
     def changes(self, since: int) -> list[str]:
-        """The changing calls that functions have made after the call numbered `since`, each with its caller."""
+        """The changing calls that functions have made after the call numbered `since`, each with its caller.
+
+        Without those for the lock alone, which each execution takes and gives back.
+        """
         return [
             f"{call['caller']} {call['operation']}"
             for call in self.aws.calls(since)
-            if call["changes"] and call["caller"] != "other"
+            if call["changes"] and call["caller"] != "other" and not is_for_lock(call)
         ]
 
     # --- Executions ---

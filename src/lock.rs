@@ -1,0 +1,94 @@
+//! The environment's lock: a TXT record that names the execution at work on it.
+//!
+//! Route 53 carries out a batch of changes whole or not at all, creates only what does not exist and deletes only what
+//! stands just so (API reference, ChangeResourceRecordSets): of two executions one gets the lock. One that ended without
+//! giving it back has lost it.
+
+use aws_sdk_route53 as route53;
+use aws_sdk_sfn as sfn;
+use route53::types::ResourceRecordSet;
+
+use crate::dns::{self, Edit};
+use crate::error::{Error, Result};
+use crate::execution;
+
+/// Under the ownership record's name, which the zone lists just before it.
+pub fn name(domain: &str) -> String {
+    format!("_lock.{}", dns::ownership_name(domain))
+}
+
+fn record(domain: &str, run: &str) -> ResourceRecordSet {
+    dns::txt(&name(domain), &[format!("heritage=albatross run={run}")])
+}
+
+/// The ARN of the execution that a lock record names.
+pub fn holder(record: &ResourceRecordSet) -> Option<String> {
+    let [value] = dns::txt_values(record).try_into().ok()?;
+    Some(value.strip_prefix("heritage=albatross run=")?.to_owned())
+}
+
+/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record.
+///
+/// # Errors
+/// [`Error::EnvironmentBusy`] where another execution runs that has it, or may run, [`Error::DnsRecordConflict`] where the
+/// record is not Albatross's, [`Error::AwsUnavailable`] where somebody took it since it was read.
+pub async fn take(
+    route53: &route53::Client,
+    sfn: &sfn::Client,
+    zone: &str,
+    domain: &str,
+    standing: Option<&ResourceRecordSet>,
+    run: &str,
+) -> Result<()> {
+    let mut edits = vec![Edit::Create(record(domain, run))];
+    if let Some(standing) = standing {
+        let Some(holder) = holder(standing) else {
+            return Err(Error::DnsRecordConflict {
+                record: format!("{} TXT", name(domain)),
+                zone: zone.into(),
+                problem: "it is not Albatross's; delete it if nothing needs it".into(),
+            });
+        };
+        if holder == run {
+            return Ok(());
+        }
+        if execution::may_run(sfn, &holder).await? {
+            return Err(Error::EnvironmentBusy { domain: domain.into(), run: holder });
+        }
+        edits.insert(0, Edit::Delete(standing.clone()));
+    }
+    dns::apply(route53, zone, &edits, &format!("Albatross: {run} works on {domain}")).await
+}
+
+/// The edit that gives the lock back, where `run` has it; `standing` is its record.
+pub fn release(standing: Option<&ResourceRecordSet>, run: &str) -> Option<Edit> {
+    standing.filter(|record| holder(record).as_deref() == Some(run)).cloned().map(Edit::Delete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = "arn:aws:states:us-east-1:123456789012:execution:albatross-provision:one";
+
+    #[test]
+    fn only_the_holder_gives_it_back() {
+        let standing = record("api.example.com", RUN);
+        assert_eq!(standing.name(), "_lock._albatross.api.example.com");
+        assert_eq!(holder(&standing).as_deref(), Some(RUN));
+        assert_eq!(release(Some(&standing), RUN), Some(Edit::Delete(standing.clone())));
+        assert_eq!(release(Some(&standing), "arn:another"), None);
+        assert_eq!(release(None, RUN), None);
+    }
+
+    #[test]
+    fn a_long_arn_comes_back_whole() {
+        let run = format!("{RUN}{}", "x".repeat(300));
+        assert_eq!(holder(&record("api.example.com", &run)).as_deref(), Some(run.as_str()));
+    }
+
+    #[test]
+    fn somebody_elses_record_is_no_lock() {
+        assert_eq!(holder(&dns::txt(&name("api.example.com"), &["v=spf1 -all".to_owned()])), None);
+    }
+}
