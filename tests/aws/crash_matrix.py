@@ -174,8 +174,8 @@ Changes = Counter[str]
 
 IDS = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # a UUID
-    r"|[0-9a-f]{8,}"
     r"|[a-z]{10}(?=\.acm-validations\.aws)"
+    r"|[0-9a-f]{8,}"
 )
 
 
@@ -294,8 +294,10 @@ class Matrix:
         self.aws.end_faults()
         until(lambda: all(made["ended"] for made in self.aws.invocations()), "the end of functions")
         if fault.cleans_up:
-            succeeded(self.stack.wait(self.stack.fire_reaction(arn)))
-            return "cleaned up"
+            reaction = self.stack.wait(self.stack.fire_reaction(arn))
+            succeeded(reaction)
+            # Stopped after its last call the environment is complete, and stays.
+            return "done" if reaction.output["kept"] else "cleaned up"
         succeeded(self.stack.run(scene.machine, scene.event(world)))
         return "again"
 
