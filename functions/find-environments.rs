@@ -116,6 +116,5 @@ async fn zone(clients: &Clients, groups: &[security_group::Ours], wish: &Wish) -
     if let Some(zone) = groups.first().and_then(|group| group.tags.get(tags::ZONE)) {
         return Ok(Some(zone.into()));
     }
-    let zones = dns::zones(&clients.route53).await?;
-    Ok(dns::choose_zone(&zones, &wish.domain, wish.hosted_zone_id.as_deref()).ok().map(|zone| zone.id))
+    dns::find_zone(&clients.route53, &wish.domain, wish.hosted_zone_id.as_deref()).await
 }

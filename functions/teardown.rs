@@ -35,11 +35,11 @@ async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
     let Some(plan) = event.plan else {
         let mut environment = inventory::identify(lambda::stack(), &input)?;
         let listing = inventory::list(clients, &mut environment, &input).await?;
-        match &input.run {
-            _ if !input.dry_run => inventory::lock(clients, &environment, &listing, run).await?,
-            // For a provision that failed and keeps what stands: nothing but its lock goes.
-            Some(provision) => inventory::unlock(clients, &environment, &listing, provision).await?,
-            None => {}
+        if !input.dry_run {
+            inventory::lock(clients, &environment, &listing, run).await?;
+        } else if let Some(provision) = &input.run {
+            // It failed and keeps what stands: nothing but its lock goes.
+            inventory::unlock(clients, &environment, &listing, provision).await?;
         }
         return Ok(Answer { environment, items: items(listing.items) });
     };

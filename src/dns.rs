@@ -87,6 +87,11 @@ pub fn choose_zone(zones: &[HostedZone], domain: &str, given: Option<&str>) -> R
     Ok(Zone { id: id(chosen), name: name(chosen) })
 }
 
+/// The id of the zone that [`choose_zone`] chooses of the account's; `None` where it refuses.
+pub async fn find_zone(client: &route53::Client, domain: &str, given: Option<&str>) -> Result<Option<String>> {
+    Ok(choose_zone(&zones(client).await?, domain, given).ok().map(|zone| zone.id))
+}
+
 // --- Records that stand ------------------------------------------------------------------------------------------
 
 /// The name of the TXT record that says whose the records of a domain are.
@@ -265,6 +270,12 @@ pub fn txt_values(record: &ResourceRecordSet) -> Vec<String> {
     record.resource_records().iter().map(|value| value.value().trim_matches('"').replace("\" \"", "")).collect()
 }
 
+/// A TXT record has a name of ours and says nothing of ours.
+pub fn not_albatross(name: &str, zone: &str) -> Error {
+    let problem = "it is not Albatross's; delete it if nothing needs it".into();
+    Error::DnsRecordConflict { record: format!("{name} TXT"), zone: zone.into(), problem }
+}
+
 fn resource_record(value: &str) -> ResourceRecord {
     ResourceRecord::builder().value(value).build().expect("a value")
 }
@@ -336,10 +347,7 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
                 );
             }
             None => {
-                return conflict(
-                    format!("{} TXT", ownership_name(domain)),
-                    "it is not Albatross's; delete it if nothing needs it".into(),
-                );
+                return Err(not_albatross(&ownership_name(domain), &environment.zone.id));
             }
         },
     };

@@ -319,7 +319,7 @@ fn assert_name_fits(name: &str) {
     }
 }
 
-/// A host name in its one spelling that leaves DNS's 253 characters room for the ownership record.
+/// A host name in its one spelling that leaves DNS's 253 characters room for the lock record.
 fn assert_domain_fits(domain: &str) {
     let labels: Vec<&str> = domain.split('.').collect();
     assert!(labels.len() >= 2 && labels[labels.len() - 1].len() >= 2, "{domain}");

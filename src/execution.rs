@@ -4,6 +4,7 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_sdk_sfn as sfn;
 use serde::Deserialize;
 use serde_json::Value;
+use sfn::operation::describe_execution::DescribeExecutionOutput;
 use sfn::types::ExecutionStatus;
 
 use crate::environment::{Input, OnFailure};
@@ -47,25 +48,23 @@ impl Wish {
     }
 }
 
-/// The input of an execution.
-async fn input(client: &sfn::Client, arn: &str) -> Result<Option<String>> {
+async fn describe(client: &sfn::Client, arn: &str) -> Result<Option<DescribeExecutionOutput>> {
     let answer = client.describe_execution().execution_arn(arn).send().await.call("states:DescribeExecution");
-    Ok(answer.unless(&["ExecutionDoesNotExist"])?.and_then(|answer| answer.input))
+    answer.unless(&["ExecutionDoesNotExist"])
 }
 
 /// What the ended provision wished for.
 pub async fn wish(client: &sfn::Client, ended: &Ended) -> Result<Option<Wish>> {
     let text = match &ended.input {
         Some(text) => Some(text.clone()),
-        None => input(client, &ended.execution_arn).await?,
+        None => describe(client, &ended.execution_arn).await?.and_then(|found| found.input),
     };
     Ok(text.as_deref().and_then(Wish::of))
 }
 
 /// Whether an execution of this stack's machines runs, as far as can be told.
 pub async fn may_run(client: &sfn::Client, arn: &str) -> Result<bool> {
-    let answer = client.describe_execution().execution_arn(arn).send().await.call("states:DescribeExecution");
-    match answer.unless(&["ExecutionDoesNotExist"]) {
+    match describe(client, arn).await {
         Ok(found) => Ok(found.is_some_and(|found| found.status == ExecutionStatus::Running)),
         // Of another stack or region, which this one may not ask about.
         Err(Error::AwsRefused(_)) => Ok(true),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aws_config::SdkConfig;
-use aws_sdk_route53::types::{HostedZone, ResourceRecordSet};
+use aws_sdk_route53::types::ResourceRecordSet;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address};
@@ -189,8 +189,7 @@ async fn learn(clients: &Clients, identity: &mut Identity, tagged: Option<&Tags>
         identity.zone = tags.get(tags::ZONE).map(Into::into).or(identity.zone.take());
     }
     if let (Some(domain), None) = (&identity.domain, &identity.zone) {
-        let zones: Vec<HostedZone> = dns::zones(&clients.route53).await?;
-        identity.zone = dns::choose_zone(&zones, domain, None).ok().map(|zone| zone.id);
+        identity.zone = dns::find_zone(&clients.route53, domain, None).await?;
     }
     Ok(())
 }

@@ -12,19 +12,22 @@ use crate::dns::{self, Edit};
 use crate::error::{Error, Result};
 use crate::execution;
 
+/// What a lock record says before the ARN.
+const HERITAGE: &str = "heritage=albatross run=";
+
 /// Under the ownership record's name, which the zone lists just before it.
 pub fn name(domain: &str) -> String {
     format!("_lock.{}", dns::ownership_name(domain))
 }
 
 fn record(domain: &str, run: &str) -> ResourceRecordSet {
-    dns::txt(&name(domain), &[format!("heritage=albatross run={run}")])
+    dns::txt(&name(domain), &[format!("{HERITAGE}{run}")])
 }
 
 /// The ARN of the execution that a lock record names.
 pub fn holder(record: &ResourceRecordSet) -> Option<String> {
     let [value] = dns::txt_values(record).try_into().ok()?;
-    Some(value.strip_prefix("heritage=albatross run=")?.to_owned())
+    Some(value.strip_prefix(HERITAGE)?.to_owned())
 }
 
 /// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record.
@@ -43,11 +46,7 @@ pub async fn take(
     let mut edits = vec![Edit::Create(record(domain, run))];
     if let Some(standing) = standing {
         let Some(holder) = holder(standing) else {
-            return Err(Error::DnsRecordConflict {
-                record: format!("{} TXT", name(domain)),
-                zone: zone.into(),
-                problem: "it is not Albatross's; delete it if nothing needs it".into(),
-            });
+            return Err(dns::not_albatross(&name(domain), zone));
         };
         if holder == run {
             return Ok(());
