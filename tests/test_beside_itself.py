@@ -1,6 +1,5 @@
 """Executions beside each other: of one environment one at a time works, of many all."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from .aws.local import LocalAws
 from .aws.stack import BY_HAND, Execution, Stack, until
+from .aws.support import meanwhile
 from .aws.world import World, differences, snapshot, without_certificate
 
 
@@ -149,20 +149,15 @@ def busy(aws: LocalAws, world: World) -> Iterator[LocalAws]:
     elb = aws.client("elbv2")
     created = elb.create_target_group(Name="theirs", Protocol="HTTP", Port=80, VpcId=world.vpc)
     theirs = created["TargetGroups"][0]["TargetGroupArn"]
-    done = threading.Event()
 
     def call() -> None:
-        while not done.wait(0.03):
-            with suppress(ClientError):
-                elb.modify_target_group(TargetGroupArn=theirs, HealthCheckPath="/theirs")
+        with suppress(ClientError):
+            elb.modify_target_group(TargetGroupArn=theirs, HealthCheckPath="/theirs")
 
     aws.speed = SPEED
     aws.throttle()
-    caller = threading.Thread(target=call)
-    caller.start()
-    yield aws
-    done.set()
-    caller.join()
+    with meanwhile(call, pause=0.03):
+        yield aws
     aws.throttle(False)
     aws.speed = float("inf")
 

@@ -1,5 +1,9 @@
 """What the tests of the local AWS make for themselves."""
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
@@ -7,6 +11,24 @@ from .local import LocalAws
 SETTLED = 3600  # AWS seconds after which nothing takes time any more
 ALB_ZONE = "Z35SXDOTRQ7X7K"
 ALB_NAME = "x-elb-1234567890.us-east-1.elb.amazonaws.com"
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None], pause: float = 0) -> Iterator[None]:
+    """Do something again and again, so many seconds apart, for the length of a `with` block."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(pause):
+            act()
+
+    acting = threading.Thread(target=repeat)
+    acting.start()
+    try:
+        yield
+    finally:
+        done.set()
+        acting.join()
 
 
 class Network:
@@ -133,6 +155,37 @@ def record(name: str, kind: str, *values: str, ttl: int = 300) -> dict:
 def alias(name: str, zone_id: str = ALB_ZONE, target: str = ALB_NAME, kind: str = "A") -> dict:
     target = {"HostedZoneId": zone_id, "DNSName": target, "EvaluateTargetHealth": False}
     return {"Name": name, "Type": kind, "AliasTarget": target}
+
+
+class Certificate:
+    """A certificate that a test has requested."""
+
+    def __init__(self, aws: LocalAws, domain: str, region: str = "us-east-1", **options):
+        self.client, self.domain = aws.client("acm", region), domain
+        made = self.client.request_certificate(DomainName=domain, ValidationMethod="DNS", **options)
+        self.arn = made["CertificateArn"]
+
+    def describe(self) -> dict:
+        return self.client.describe_certificate(CertificateArn=self.arn)["Certificate"]
+
+    def option(self) -> dict:
+        return self.describe()["DomainValidationOptions"][0]
+
+    def validate(self, zone: Zone) -> None:
+        """Write the CNAMEs that it asks for."""
+        for option in self.describe()["DomainValidationOptions"]:
+            wanted = option["ResourceRecord"]
+            zone.change(("UPSERT", record(wanted["Name"], wanted["Type"], wanted["Value"])))
+
+
+def issued(aws: LocalAws, zone: Zone, domain: str | None = None) -> Certificate:
+    """A certificate of the zone's own name, or of one in it, by the way of DNS."""
+    certificate = Certificate(aws, domain or zone.domain)
+    aws.advance(SETTLED)
+    certificate.validate(zone)
+    aws.advance(SETTLED)
+    assert certificate.describe()["Status"] == "ISSUED"
+    return certificate
 
 
 class refused:

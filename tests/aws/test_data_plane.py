@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from .local import LocalAws
-from .support import SETTLED, Balancer, Network, Zone, record, refused
+from .support import SETTLED, Balancer, Network, Zone, issued, meanwhile, refused
 
 REDIRECT = {
     "Type": "redirect",
@@ -149,18 +149,6 @@ def site(aws: LocalAws, network: Network, name: str, backend: Echo) -> Iterator[
     aws.advance(SETTLED)
     yield made
     made.balancer.delete()
-
-
-def issued(aws: LocalAws, zone: Zone, domain: str) -> str:
-    """A certificate by the way of DNS."""
-    acm = aws.client("acm")
-    arn = acm.request_certificate(DomainName=domain, ValidationMethod="DNS")["CertificateArn"]
-    aws.advance(SETTLED)
-    [option] = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
-    validation = option["ResourceRecord"]
-    zone.change(("UPSERT", record(validation["Name"], "CNAME", validation["Value"])))
-    aws.advance(SETTLED)
-    return arn
 
 
 def imported(aws: LocalAws, *names: str, **options: timedelta) -> str:
@@ -340,7 +328,7 @@ def test_a_fixed_response(site: Site) -> None:
 def test_https_with_the_certificate_that_acm_has_issued(aws: LocalAws, site: Site, zone: Zone) -> None:
     """Chain, name and expiry hold for a client that trusts the authority; the target is told https and 443."""
     domain = f"api.{zone.domain}"
-    site.balancer.https_listener(issued(aws, zone, domain), SslPolicy=TLS_1_2_AND_1_3)
+    site.balancer.https_listener(issued(aws, zone, domain).arn, SslPolicy=TLS_1_2_AND_1_3)
     status, _, body = site.get("/", 443, host=domain)
     sent = dict(json.loads(body)["headers"])
     assert status == 200
@@ -472,23 +460,19 @@ def test_what_is_deleted_serves_no_more(site: Site) -> None:
 def steady_requests(site: Site) -> Iterator[list[int | str]]:
     """New connections one after the other, all the while; answers what each of them got."""
     got: list[int | str] = []
-    address, stop = site.address(80), threading.Event()
+    address = site.address(80)
 
     def ask() -> None:
-        while not stop.is_set():
-            connection = http.client.HTTPConnection(*address, timeout=10)
-            try:
-                connection.request("GET", "/")
-                got.append(connection.getresponse().status)
-            except (OSError, http.client.HTTPException) as error:
-                got.append(repr(error))
-            connection.close()
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        try:
+            connection.request("GET", "/")
+            got.append(connection.getresponse().status)
+        except (OSError, http.client.HTTPException) as error:
+            got.append(repr(error))
+        connection.close()
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    yield got
-    stop.set()
-    asking.join()
+    with meanwhile(ask):
+        yield got
 
 
 def test_a_listener_is_modified_without_a_gap(site: Site) -> None:

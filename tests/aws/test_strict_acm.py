@@ -4,38 +4,7 @@ DNS validation, CAA records and the times of issuing: user guide, "DNS validatio
 tokens: API reference, DeleteCertificate, ListCertificates, RequestCertificate.
 """
 
-from .local import LocalAws
-from .support import SETTLED, Balancer, Zone, record, refused
-
-
-class Certificate:
-    """A certificate that a test has requested."""
-
-    def __init__(self, aws: LocalAws, domain: str, region: str = "us-east-1", **options):
-        self.client, self.domain = aws.client("acm", region), domain
-        made = self.client.request_certificate(DomainName=domain, ValidationMethod="DNS", **options)
-        self.arn = made["CertificateArn"]
-
-    def describe(self) -> dict:
-        return self.client.describe_certificate(CertificateArn=self.arn)["Certificate"]
-
-    def option(self) -> dict:
-        return self.describe()["DomainValidationOptions"][0]
-
-    def validate(self, zone: Zone) -> None:
-        """Write the CNAMEs that it asks for."""
-        for option in self.describe()["DomainValidationOptions"]:
-            wanted = option["ResourceRecord"]
-            zone.change(("UPSERT", record(wanted["Name"], wanted["Type"], wanted["Value"])))
-
-
-def issued(aws: LocalAws, zone: Zone) -> Certificate:
-    certificate = Certificate(aws, zone.domain)
-    aws.advance(SETTLED)
-    certificate.validate(zone)
-    aws.advance(SETTLED)
-    assert certificate.describe()["Status"] == "ISSUED"
-    return certificate
+from .support import SETTLED, Balancer, Certificate, Zone, issued, record, refused
 
 
 def test_records_are_absent_at_first(aws, zone):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from .local import LocalAws
-from .support import ALB_ZONE, SETTLED, Balancer, Network, Zone, alias, record, refused
+from .support import ALB_ZONE, SETTLED, Balancer, Certificate, Network, Zone, alias, issued, refused
 
 REDIRECT = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
 
@@ -20,18 +20,6 @@ REDIRECT = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
 @pytest.fixture
 def balancer(aws: LocalAws, network: Network, name: str) -> Balancer:
     return Balancer(aws, network, name)
-
-
-def certificate(aws: LocalAws, zone: Zone, issued: bool = True) -> str:
-    acm = aws.client("acm")
-    arn = acm.request_certificate(DomainName=zone.domain, ValidationMethod="DNS")["CertificateArn"]
-    if issued:
-        aws.advance(SETTLED)
-        [option] = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
-        cname = option["ResourceRecord"]
-        zone.change(("CREATE", record(cname["Name"], "CNAME", cname["Value"])))
-        aws.advance(SETTLED)
-    return arn
 
 
 # Load balancers
@@ -259,14 +247,14 @@ def test_https_needs_a_certificate_that_is_issued(aws, balancer, zone):
     with refused("CertificateNotFound"):
         balancer.https_listener("arn:aws:acm:us-east-1:123456789012:certificate/absent")
     with refused("UnsupportedCertificate"):
-        balancer.https_listener(certificate(aws, zone, issued=False))
+        balancer.https_listener(Certificate(aws, zone.domain).arn)
     with refused("SSLPolicyNotFound"):
-        balancer.https_listener(certificate(aws, zone), SslPolicy="ELBSecurityPolicy-None")
+        balancer.https_listener(issued(aws, zone).arn, SslPolicy="ELBSecurityPolicy-None")
     assert balancer.client.describe_listeners(LoadBalancerArn=balancer.arn)["Listeners"] == []
 
 
 def test_the_same_https_listener_again_is_the_one_there_is(aws, balancer, zone):
-    arn, policy = certificate(aws, zone), "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+    arn, policy = issued(aws, zone).arn, "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
     first = balancer.https_listener(arn, SslPolicy=policy)
     assert balancer.https_listener(arn, SslPolicy=policy) == first
     with refused("DuplicateListener"):

@@ -6,8 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
-from .support import Balancer
-from .test_strict_acm import Certificate, issued
+from .support import Balancer, Certificate, issued
 
 SEEDS = range(20)
 

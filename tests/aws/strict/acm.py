@@ -17,7 +17,7 @@ from .clock import clock
 from .paging import Pages, paged
 from .patch import replaces
 from .route53 import normal, public_records
-from .tags import unfit
+from .tags import must_fit
 from .unconfirmed import DELETE_CERTIFICATE_IN_USE, answer
 
 AMAZON_AUTHORITIES = ("amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com")
@@ -29,16 +29,9 @@ _folder = tempfile.TemporaryDirectory(prefix="albatross-authority-")
 authority = Authority(Path(_folder.name))
 
 
-def _with_fit_tags(original, self):
-    """A tag with another character than its pattern allows: ValidationException, before anything is done."""
-    text = unfit(self._get_param("Tags") or [])
-    if text is not None:
-        raise AWSValidationException(f"'{text}' is not valid in a tag")
-    return original(self)
-
-
-for operation in ("request_certificate", "add_tags_to_certificate"):
-    replaces(AWSCertificateManagerResponse, operation)(_with_fit_tags)
+must_fit(
+    AWSCertificateManagerResponse, ("request_certificate", "add_tags_to_certificate"), AWSValidationException
+)
 
 
 def _region_and_account(certificate: CertBundle) -> tuple[str, str]:

@@ -31,7 +31,7 @@ from .ec2 import has_internet_route, release_interfaces, set_interfaces
 from .paging import Pages, paged
 from .patch import replaces
 from .route53 import ALB_ZONES
-from .tags import unfit
+from .tags import must_fit
 
 MOST_ARNS = 20
 MOST_TAGS = 50
@@ -423,16 +423,11 @@ for operation in (
 # Tags and pages
 
 
-def _with_fit_tags(original, self):
-    """A tag with another character than its pattern allows: ValidationError, before anything is done."""
-    text = unfit(self._get_param("Tags") or [])
-    if text is not None:
-        raise ValidationError(f"1 validation error detected: '{text}' is not valid in a tag")
-    return original(self)
-
-
-for operation in ("create_load_balancer", "create_target_group", "create_listener", "add_tags"):
-    replaces(ELBV2Response, operation)(_with_fit_tags)
+must_fit(
+    ELBV2Response,
+    ("create_load_balancer", "create_target_group", "create_listener", "add_tags"),
+    lambda fault: ValidationError(f"1 validation error detected: {fault}"),
+)
 
 
 def _check_count(arns: list[str] | None) -> None:
