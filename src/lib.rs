@@ -2,7 +2,7 @@
 //!
 //! One file per AWS resource with how it is found, made and removed side by side. The binaries in
 //! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`network::choose`],
-//! [`dns::point`], [`dns::restore`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
+//! [`dns::point`], [`dns::restore`], [`price`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
 
 pub mod address;
 pub mod aws;
@@ -20,6 +20,7 @@ pub mod listener;
 pub mod load_balancer;
 pub mod lock;
 pub mod network;
+pub mod price;
 pub mod probe;
 pub mod security_group;
 pub mod step;

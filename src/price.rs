@@ -1,0 +1,181 @@
+//! What AWS charges, and the sums made of it, in US dollars. No I/O.
+//!
+//! Before traffic (load balancer capacity units, data transfer), tax and free tiers.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// When the prices below were looked up.
+pub const AS_OF: &str = "November 2026";
+
+/// Of an Application Load Balancer, an hour or a part of one (AWS Price List, AWSELB, `LoadBalancerUsage`;
+/// <https://aws.amazon.com/elasticloadbalancing/pricing/>).
+const LOAD_BALANCER_HOUR: [(&str, Decimal); 1] = [(FALLBACK, decimal(225, 4))];
+/// Whose price stands in for a region's that is not listed.
+const FALLBACK: &str = "us-east-1";
+/// A public IPv4 address an hour, an Elastic IP's or another's, in use or idle; the same in all commercial regions
+/// (<https://aws.amazon.com/vpc/pricing/>).
+const PUBLIC_IPV4_HOUR: Decimal = decimal(5, 3);
+/// A state transition of a Standard workflow; a retry is one (<https://aws.amazon.com/step-functions/pricing/>).
+const TRANSITION: Decimal = decimal(25, 6);
+/// A gigabyte of memory for a second (<https://aws.amazon.com/lambda/pricing/>).
+const GB_SECOND: Decimal = if cfg!(target_arch = "aarch64") { decimal(133_334, 10) } else { decimal(166_667, 10) };
+/// An invocation of a function, a failed one too.
+const REQUEST: Decimal = decimal(2, 7);
+/// AWS's own month in its calculator: 365 days of 24 hours, by twelve.
+const HOURS_A_MONTH: Decimal = decimal(730, 0);
+
+/// `digits` with `scale` of them behind the point.
+const fn decimal(digits: u32, scale: u32) -> Decimal {
+    Decimal::from_parts(digits, 0, 0, false, scale)
+}
+
+/// Dollars by the hour and, of 730 hours, by the month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    pub hourly: Decimal,
+    /// To the cent.
+    pub monthly: Decimal,
+}
+
+impl Rate {
+    pub fn of(hourly: Decimal) -> Self {
+        let monthly = hourly * HOURS_A_MONTH;
+        Rate {
+            hourly,
+            monthly: monthly.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::MidpointAwayFromZero),
+        }
+    }
+}
+
+/// What stands, by the hour: the sum and its lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    #[serde(flatten)]
+    pub rate: Rate,
+    pub items: Vec<Line>,
+    /// Region and date of the prices.
+    pub prices: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub what: String,
+    pub count: usize,
+    pub hourly: Decimal,
+}
+
+/// An environment whose load balancer spans `zones` Availability Zones, before instances that hold `addresses` public
+/// IPv4 addresses.
+pub fn environment(region: &str, zones: usize, addresses: usize) -> Cost {
+    let line = |what: &str, count: usize, each: Decimal| Line {
+        what: what.into(),
+        count,
+        hourly: each * Decimal::from(count),
+    };
+    let mut items = vec![
+        line("load balancer", 1, load_balancer_hour(region)),
+        line("public IPv4 of the load balancer, one a zone", zones, PUBLIC_IPV4_HOUR),
+    ];
+    if addresses > 0 {
+        items.push(line("public IPv4 of the instances", addresses, PUBLIC_IPV4_HOUR));
+    }
+    Cost { rate: Rate::of(items.iter().map(|line| line.hourly).sum()), items, prices: source(region) }
+}
+
+/// A load balancer over so many zones, with its addresses: dollars an hour.
+pub fn load_balancer(region: &str, zones: usize) -> Decimal {
+    load_balancer_hour(region) + PUBLIC_IPV4_HOUR * Decimal::from(zones)
+}
+
+/// A public IPv4 address: dollars an hour.
+pub fn address() -> Decimal {
+    PUBLIC_IPV4_HOUR
+}
+
+/// Which prices these are.
+pub fn source(region: &str) -> String {
+    match known(region) {
+        Some(_) => format!("{region}, {AS_OF}"),
+        None => format!("{FALLBACK}, {AS_OF}, as those of {region} are not known here"),
+    }
+}
+
+fn known(region: &str) -> Option<Decimal> {
+    LOAD_BALANCER_HOUR.iter().find(|(listed, _)| *listed == region).map(|(_, price)| *price)
+}
+
+fn load_balancer_hour(region: &str) -> Decimal {
+    known(region).unwrap_or(LOAD_BALANCER_HOUR[0].1)
+}
+
+/// What an execution has used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub transitions: u64,
+    /// Invocations of functions.
+    pub invocations: u64,
+    /// Of functions, as Step Functions saw them: a little more than Lambda bills.
+    pub milliseconds: u64,
+}
+
+/// What an execution itself cost, at us-east-1's prices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunCost {
+    pub transitions: u64,
+    pub gb_seconds: Decimal,
+    pub dollars: Decimal,
+}
+
+/// `memory`: of each function, in MB.
+pub fn run(usage: Usage, memory: u64) -> RunCost {
+    let gb_seconds = Decimal::from(usage.milliseconds * memory) / decimal(1_024_000, 0);
+    let dollars = Decimal::from(usage.transitions) * TRANSITION
+        + Decimal::from(usage.invocations) * REQUEST
+        + gb_seconds * GB_SECOND;
+    RunCost { transitions: usage.transitions, gb_seconds: gb_seconds.round_dp(3), dollars: dollars.round_dp(6) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn dollars(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_environment_costs_its_load_balancer_and_addresses() {
+        let cost = environment("us-east-1", 2, 0);
+        assert_eq!(cost.rate, Rate { hourly: dollars("0.0325"), monthly: dollars("23.73") });
+        assert_eq!(environment("us-east-1", 6, 0).rate.monthly, dollars("38.33"));
+        assert_eq!(environment("us-east-1", 2, 1).rate.hourly, dollars("0.0375"));
+        assert_eq!(load_balancer("us-east-1", 2), cost.rate.hourly);
+        assert_eq!(
+            serde_json::to_value(&cost).unwrap(),
+            json!({
+                "hourly": 0.0325, "monthly": 23.73, "prices": format!("us-east-1, {AS_OF}"),
+                "items": [
+                    {"what": "load balancer", "count": 1, "hourly": 0.0225},
+                    {"what": "public IPv4 of the load balancer, one a zone", "count": 2, "hourly": 0.01},
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn a_region_that_is_not_listed_is_said() {
+        let cost = environment("mars-north-1", 2, 0);
+        assert_eq!(cost.rate, environment(FALLBACK, 2, 0).rate);
+        assert!(cost.prices.contains("us-east-1") && cost.prices.contains("mars-north-1"));
+    }
+
+    #[test]
+    fn a_run_costs_transitions_requests_and_memory() {
+        let cost = run(Usage { transitions: 1000, invocations: 1_000_000, milliseconds: 4000 }, 256);
+        assert_eq!(cost.gb_seconds, dollars("1"));
+        assert_eq!(cost.dollars, (dollars("0.025") + dollars("0.2") + GB_SECOND).round_dp(6));
+    }
+}
