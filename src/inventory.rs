@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use aws_config::SdkConfig;
 use aws_sdk_route53::types::ResourceRecordSet;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address};
+use crate::aws;
 use crate::certificate::{self, Certificate};
 use crate::dns::{self, Edit, Standing};
 use crate::environment;
@@ -14,6 +16,7 @@ use crate::error::{Call, Codes, Error, Result};
 use crate::instance::{self, AtTeardown, Consent};
 use crate::load_balancer;
 use crate::lock;
+use crate::price;
 use crate::security_group::{self, OpenRule};
 use crate::tags::{self, Tags};
 use crate::target_group;
@@ -90,6 +93,14 @@ fn acted(
     Listed { item: Item::new(resource, id, decision, reason), action: Some(action) }
 }
 
+impl Listed {
+    /// With the dollars an hour that end with it.
+    fn priced(mut self, hourly: Decimal) -> Self {
+        self.item.hourly = Some(hourly);
+        self
+    }
+}
+
 /// The environment that an input names.
 ///
 /// # Errors
@@ -142,17 +153,11 @@ pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> 
     )?;
     let going = if input.own_only { HashSet::new() } else { going(&addresses, &instances) };
     let mut list: Vec<Listed> = records(identity, standing.as_ref(), &going).into_iter().collect();
-    list.extend(front.map(|front| {
-        acted(
-            "load balancer",
-            &front.arn,
-            Decision::Remove,
-            "ours; its listeners go with it",
-            Action::LoadBalancer(front.arn.clone()),
-        )
-    }));
+    list.extend(front.map(|front| listed_load_balancer(&front, &aws::region(&clients.config))));
+    let instances: Vec<Listed> =
+        instances.iter().map(|instance| listed_instance(instance, &addresses, input.own_only)).collect();
     list.extend(addresses.into_iter().map(|address| listed_address(address, input.own_only)));
-    list.extend(instances.into_iter().map(|instance| listed_instance(instance, input.own_only)));
+    list.extend(instances);
     list.extend(rules.into_iter().map(|rule| {
         let id = format!("{} in {}", rule.id, rule.group);
         acted(
@@ -225,6 +230,13 @@ fn going(addresses: &[Address], instances: &[AtTeardown]) -> HashSet<String> {
     going
 }
 
+fn listed_load_balancer(front: &load_balancer::Ours, region: &str) -> Listed {
+    let action = Action::LoadBalancer(front.arn.clone());
+    let reason = "ours; its listeners go with it";
+    acted("load balancer", &front.arn, Decision::Remove, reason, action)
+        .priced(price::load_balancer(region, front.zones))
+}
+
 fn listed_address(address: Address, own_only: bool) -> Listed {
     let id = format!("{} ({})", address.allocation_id, address.public_ip);
     match (address.consent, own_only) {
@@ -234,23 +246,28 @@ fn listed_address(address: Address, own_only: bool) -> Listed {
             format!("yours; tag it {} = release to release it at teardown ($0.005 an hour)", tags::ON_TEARDOWN),
         ),
         (true, true) => kept("Elastic IP", id, "yours; only a whole teardown touches it"),
-        (true, false) => acted("Elastic IP", id, Decision::Release, "you consented by tag", Action::Address(address)),
+        (true, false) => acted("Elastic IP", id, Decision::Release, "you consented by tag", Action::Address(address))
+            .priced(price::address()),
     }
 }
 
-fn listed_instance(instance: AtTeardown, own_only: bool) -> Listed {
+fn listed_instance(instance: &AtTeardown, addresses: &[Address], own_only: bool) -> Listed {
+    let id = &instance.id;
     match (instance.ends(), instance.consent, own_only) {
         (_, None, _) => kept(
             "instance",
-            instance.id,
+            id,
             format!("yours; tag it {} = stop or terminate to end its charges at teardown", tags::ON_TEARDOWN),
         ),
-        (None, Some(_), _) => kept("instance", instance.id, format!("already {}", instance.state)),
-        (Some(_), _, true) => kept("instance", instance.id, "yours; only a whole teardown touches it"),
+        (None, Some(_), _) => kept("instance", id, format!("already {}", instance.state)),
+        (Some(_), _, true) => kept("instance", id, "yours; only a whole teardown touches it"),
         (Some(consent), _, false) => {
             let decision = if consent == Consent::Stop { Decision::Stop } else { Decision::Terminate };
-            let action = Action::Instance(instance.id.clone(), consent);
-            acted("instance", instance.id, decision, "you consented by tag", action)
+            let action = Action::Instance(id.clone(), consent);
+            let listed = acted("instance", id, decision, "you consented by tag", action);
+            // A public address that is not an Elastic IP goes with it.
+            let elastic = addresses.iter().any(|address| address.instance.as_ref() == Some(id));
+            if elastic || instance.public.is_empty() { listed } else { listed.priced(price::address()) }
         }
     }
 }

@@ -51,3 +51,14 @@ fn span(event: &Value) -> tracing::Span {
 pub fn stack() -> String {
     std::env::var("ALBATROSS_STACK").expect("template.yaml sets ALBATROSS_STACK for every function")
 }
+
+/// The ARN of one of the stack's machines, from the variable that template.yaml gives this function.
+pub fn machine(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("template.yaml sets {variable}"))
+}
+
+/// Of each function, in MB.
+pub fn memory() -> u64 {
+    let text = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").expect("Lambda sets AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
+    text.parse().expect("a number of MB")
+}

@@ -1,7 +1,7 @@
 //! HTTPS in front of an EC2 instance, and gone again: the nouns.
 //!
 //! One file per AWS resource with how it is found, made and removed side by side. The binaries in
-//! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`network::choose`],
+//! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`morning`], [`network::choose`], [`night`],
 //! [`dns::point`], [`dns::restore`], [`price`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
 
 pub mod address;
@@ -19,7 +19,10 @@ pub mod lambda;
 pub mod listener;
 pub mod load_balancer;
 pub mod lock;
+pub mod metric;
+pub mod morning;
 pub mod network;
+pub mod night;
 pub mod price;
 pub mod probe;
 pub mod security_group;

@@ -1,6 +1,6 @@
 //! The application load balancer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
@@ -228,31 +228,37 @@ pub async fn check_active(client: &elb::Client, arn: &str) -> Result<()> {
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub arn: String,
+    /// How many Availability Zones it spans: each has a public IPv4 address.
+    pub zones: usize,
     pub tags: Tags,
 }
 
 /// The load balancer of this environment where it is ours; somebody else's is left out.
 pub async fn ours(client: &elb::Client, stack: &str, environment: &str) -> Result<Option<Ours>> {
     let Some(found) = describe(client, &environment::load_balancer_name(environment)).await? else { return Ok(None) };
+    let zones = found.availability_zones().len();
     let arn = found.load_balancer_arn.unwrap_or_default();
     let tags = tags(client, &arn).await?;
-    Ok(tags.are_of(stack, environment).then_some(Ours { arn, tags }))
+    Ok(tags.are_of(stack, environment).then_some(Ours { arn, zones, tags }))
 }
 
 /// All load balancers of a stack.
 pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Ours>> {
-    let mut arns = vec![];
+    let mut zones = HashMap::new();
     let mut pages = client.describe_load_balancers().into_paginator().send();
     while let Some(page) = pages.next().await {
-        let page = page.call("elasticloadbalancing:DescribeLoadBalancers")?;
-        arns.extend(page.load_balancers().iter().filter_map(|found| found.load_balancer_arn()).map(str::to_owned));
+        for found in page.call("elasticloadbalancing:DescribeLoadBalancers")?.load_balancers() {
+            let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
+            zones.insert(arn, found.availability_zones().len());
+        }
     }
+    let arns: Vec<String> = zones.keys().cloned().collect();
     // One that went since it was listed fails the call for all of its page: list again.
     let tagged = tags_of(client, &arns).await.appears_late(&["LoadBalancerNotFound"])?;
     Ok(tagged
         .into_iter()
         .filter(|(_, tags)| tags.get(tags::STACK) == Some(stack))
-        .map(|(arn, tags)| Ours { arn, tags })
+        .map(|(arn, tags)| Ours { zones: zones.get(&arn).copied().unwrap_or_default(), arn, tags })
         .collect())
 }
 

@@ -2,23 +2,81 @@
 //!
 //! Before traffic (load balancer capacity units, data transfer), tax and free tiers.
 
-use rust_decimal::Decimal;
+use std::ops::Add;
+
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
-/// When the prices below were looked up.
-pub const AS_OF: &str = "November 2026";
+/// When AWS published the prices below.
+pub const AS_OF: &str = "November 2025";
 
-/// Of an Application Load Balancer, an hour or a part of one (AWS Price List, AWSELB, `LoadBalancerUsage`;
-/// <https://aws.amazon.com/elasticloadbalancing/pricing/>).
-const LOAD_BALANCER_HOUR: [(&str, Decimal); 1] = [(FALLBACK, decimal(225, 4))];
-/// Whose price stands in for a region's that is not listed.
+/// Whose prices stand in for those of a region that is not listed.
 const FALLBACK: &str = "us-east-1";
-/// A public IPv4 address an hour, an Elastic IP's or another's, in use or idle; the same in all commercial regions
+
+/// A region's own prices.
+#[derive(Clone, Copy)]
+struct Prices {
+    region: &'static str,
+    /// Of an Application Load Balancer, an hour or a part of one.
+    load_balancer_hour: Decimal,
+    /// Of a Standard workflow, a thousand state transitions; a retry is one.
+    thousand_transitions: Decimal,
+}
+
+/// AWS's price feed, <https://b0.p.awsstatic.com>, `meteredUnitMaps`: `elb` of 2025-11-03, `states` of 2025-08-28, as
+/// <https://github.com/v0rts/aws-price-watcher> keeps them. What <https://aws.amazon.com/elasticloadbalancing/pricing/>
+/// said in September 2026 for us-east-1 was the same.
+#[rustfmt::skip]
+const REGIONS: [Prices; 34] = [
+    of("us-east-1",      22_500, 25_000),
+    of("us-east-2",      22_500, 25_000),
+    of("us-west-1",      25_200, 27_900),
+    of("us-west-2",      22_500, 25_000),
+    of("af-south-1",     30_000, 29_750),
+    of("ap-east-1",      27_700, 27_500),
+    of("ap-east-2",      21_900, 22_500),
+    of("ap-northeast-1", 24_300, 25_000),
+    of("ap-northeast-2", 22_500, 27_100),
+    of("ap-northeast-3", 24_300, 25_000),
+    of("ap-south-1",     23_900, 28_500),
+    of("ap-south-2",     23_900, 28_500),
+    of("ap-southeast-1", 25_200, 25_000),
+    of("ap-southeast-2", 25_200, 25_000),
+    of("ap-southeast-3", 25_200, 25_000),
+    of("ap-southeast-4", 25_200, 25_000),
+    of("ap-southeast-5", 22_700, 22_500),
+    of("ap-southeast-6", 26_460, 26_250),
+    of("ap-southeast-7", 22_700, 22_500),
+    of("ca-central-1",   24_750, 25_000),
+    of("ca-west-1",      24_750, 25_000),
+    of("eu-central-1",   27_000, 25_000),
+    of("eu-central-2",   29_700, 28_000),
+    of("eu-north-1",     23_940, 25_000),
+    of("eu-south-1",     26_500, 26_250),
+    of("eu-south-2",     25_200, 25_000),
+    of("eu-west-1",      25_200, 25_000),
+    of("eu-west-2",      26_460, 25_000),
+    of("eu-west-3",      26_460, 29_700),
+    of("il-central-1",   26_460, 26_250),
+    of("me-central-1",   28_224, 27_500),
+    of("me-south-1",     27_720, 27_500),
+    of("mx-central-1",   23_625, 26_250),
+    of("sa-east-1",      34_000, 37_500),
+];
+
+/// In millionths of a dollar.
+const fn of(region: &'static str, load_balancer_hour: u32, thousand_transitions: u32) -> Prices {
+    Prices {
+        region,
+        load_balancer_hour: decimal(load_balancer_hour, 6),
+        thousand_transitions: decimal(thousand_transitions, 6),
+    }
+}
+
+/// A public IPv4 address an hour, an Elastic IP's or another's, in use or idle; the same in all these regions
 /// (<https://aws.amazon.com/vpc/pricing/>).
 const PUBLIC_IPV4_HOUR: Decimal = decimal(5, 3);
-/// A state transition of a Standard workflow; a retry is one (<https://aws.amazon.com/step-functions/pricing/>).
-const TRANSITION: Decimal = decimal(25, 6);
-/// A gigabyte of memory for a second (<https://aws.amazon.com/lambda/pricing/>).
+/// A gigabyte of memory for a second, in us-east-1 and most regions (<https://aws.amazon.com/lambda/pricing/>).
 const GB_SECOND: Decimal = if cfg!(target_arch = "aarch64") { decimal(133_334, 10) } else { decimal(166_667, 10) };
 /// An invocation of a function, a failed one too.
 const REQUEST: Decimal = decimal(2, 7);
@@ -41,10 +99,7 @@ pub struct Rate {
 impl Rate {
     pub fn of(hourly: Decimal) -> Self {
         let monthly = hourly * HOURS_A_MONTH;
-        Rate {
-            hourly,
-            monthly: monthly.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::MidpointAwayFromZero),
-        }
+        Rate { hourly, monthly: monthly.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero) }
     }
 }
 
@@ -74,7 +129,7 @@ pub fn environment(region: &str, zones: usize, addresses: usize) -> Cost {
         hourly: each * Decimal::from(count),
     };
     let mut items = vec![
-        line("load balancer", 1, load_balancer_hour(region)),
+        line("load balancer", 1, prices(region).load_balancer_hour),
         line("public IPv4 of the load balancer, one a zone", zones, PUBLIC_IPV4_HOUR),
     ];
     if addresses > 0 {
@@ -85,7 +140,7 @@ pub fn environment(region: &str, zones: usize, addresses: usize) -> Cost {
 
 /// A load balancer over so many zones, with its addresses: dollars an hour.
 pub fn load_balancer(region: &str, zones: usize) -> Decimal {
-    load_balancer_hour(region) + PUBLIC_IPV4_HOUR * Decimal::from(zones)
+    prices(region).load_balancer_hour + PUBLIC_IPV4_HOUR * Decimal::from(zones)
 }
 
 /// A public IPv4 address: dollars an hour.
@@ -95,18 +150,18 @@ pub fn address() -> Decimal {
 
 /// Which prices these are.
 pub fn source(region: &str) -> String {
-    match known(region) {
+    match listed(region) {
         Some(_) => format!("{region}, {AS_OF}"),
         None => format!("{FALLBACK}, {AS_OF}, as those of {region} are not known here"),
     }
 }
 
-fn known(region: &str) -> Option<Decimal> {
-    LOAD_BALANCER_HOUR.iter().find(|(listed, _)| *listed == region).map(|(_, price)| *price)
+fn listed(region: &str) -> Option<Prices> {
+    REGIONS.into_iter().find(|prices| prices.region == region)
 }
 
-fn load_balancer_hour(region: &str) -> Decimal {
-    known(region).unwrap_or(LOAD_BALANCER_HOUR[0].1)
+fn prices(region: &str) -> Prices {
+    listed(region).or_else(|| listed(FALLBACK)).expect("the fallback is listed")
 }
 
 /// What an execution has used so far.
@@ -119,7 +174,7 @@ pub struct Usage {
     pub milliseconds: u64,
 }
 
-/// What an execution itself cost, at us-east-1's prices.
+/// What an execution itself cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunCost {
@@ -128,10 +183,22 @@ pub struct RunCost {
     pub dollars: Decimal,
 }
 
+impl Add for RunCost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        RunCost {
+            transitions: self.transitions + other.transitions,
+            gb_seconds: self.gb_seconds + other.gb_seconds,
+            dollars: self.dollars + other.dollars,
+        }
+    }
+}
+
 /// `memory`: of each function, in MB.
-pub fn run(usage: Usage, memory: u64) -> RunCost {
+pub fn run(region: &str, usage: Usage, memory: u64) -> RunCost {
     let gb_seconds = Decimal::from(usage.milliseconds * memory) / decimal(1_024_000, 0);
-    let dollars = Decimal::from(usage.transitions) * TRANSITION
+    let dollars = Decimal::from(usage.transitions) * prices(region).thousand_transitions / decimal(1000, 0)
         + Decimal::from(usage.invocations) * REQUEST
         + gb_seconds * GB_SECOND;
     RunCost { transitions: usage.transitions, gb_seconds: gb_seconds.round_dp(3), dollars: dollars.round_dp(6) }
@@ -170,11 +237,12 @@ mod tests {
         let cost = environment("mars-north-1", 2, 0);
         assert_eq!(cost.rate, environment(FALLBACK, 2, 0).rate);
         assert!(cost.prices.contains("us-east-1") && cost.prices.contains("mars-north-1"));
+        assert_eq!(environment("eu-central-1", 2, 0).rate.hourly, dollars("0.037"));
     }
 
     #[test]
     fn a_run_costs_transitions_requests_and_memory() {
-        let cost = run(Usage { transitions: 1000, invocations: 1_000_000, milliseconds: 4000 }, 256);
+        let cost = run("us-east-1", Usage { transitions: 1000, invocations: 1_000_000, milliseconds: 4000 }, 256);
         assert_eq!(cost.gb_seconds, dollars("1"));
         assert_eq!(cost.dollars, (dollars("0.025") + dollars("0.2") + GB_SECOND).round_dp(6));
     }

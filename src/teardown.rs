@@ -1,6 +1,9 @@
 //! The list that teardown plans with and acts on: one item a resource, each with a decision and its reason. No I/O.
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+
+use crate::price::Rate;
 
 /// A teardown execution's input: the environment by name or by domain.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,6 +40,9 @@ pub struct Item {
     pub id: String,
     pub decision: Decision,
     pub reason: String,
+    /// Dollars that end with it, where the decision is carried out and AWS bills it by the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hourly: Option<Decimal>,
     /// Of an execution that acted: `done`, or `kept`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -62,8 +68,13 @@ pub enum Outcome {
 
 impl Item {
     pub fn new(resource: &str, id: impl Into<String>, decision: Decision, reason: impl Into<String>) -> Self {
-        Item { resource: resource.into(), id: id.into(), decision, reason: reason.into(), outcome: None }
+        Item { resource: resource.into(), id: id.into(), decision, reason: reason.into(), hourly: None, outcome: None }
     }
+}
+
+/// What the decisions of a list save, carried out. An instance's own price is not in it.
+pub fn saves(items: &[Item]) -> Rate {
+    Rate::of(items.iter().filter(|item| item.decision != Decision::Keep).filter_map(|item| item.hourly).sum())
 }
 
 /// What a finished teardown did: the plan's items and what turned up later, against the last listing, which is the proof.
@@ -88,6 +99,13 @@ pub fn settle(plan: Vec<Item>, last: Vec<Item>) -> Vec<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_saves_nothing() {
+        let priced = |decision| Item { hourly: Some("0.005".parse().unwrap()), ..Item::new("", "", decision, "") };
+        let items = [priced(Decision::Release), priced(Decision::Keep), Item::new("", "", Decision::Remove, "")];
+        assert_eq!(saves(&items).hourly, "0.005".parse().unwrap());
+    }
 
     #[test]
     fn what_the_last_listing_lacks_was_done() {
