@@ -1,9 +1,9 @@
 """What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
 
-It is started here and not by its own command for five things: it keeps nothing in shared temporary folders, it
+It is started here and not by its own command for six things: it keeps nothing in shared temporary folders, it
 refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations) and what functions
-ask of Step Functions (GET /_albatross/calls), it takes state machines in YAML, and a stopped execution starts nothing
-more.
+ask of Step Functions (GET /_albatross/calls), it takes state machines in YAML, an execution's history is whole, and a
+stopped execution does nothing more.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -113,17 +114,21 @@ def take_yaml_definitions() -> None:
 
 
 def end_stopped_executions() -> None:
-    """A stopped execution starts no task any more (StopExecution); MiniStack goes on with branches and retries."""
+    """A stopped execution does nothing any more (StopExecution); MiniStack goes on with branches and retries."""
     from ministack.services import stepfunctions
 
-    add_event = stepfunctions._add_event
+    add_event, run_execution = stepfunctions._add_event, stepfunctions._run_execution
 
-    def add(execution, kind, details):
-        if kind == "TaskScheduled" and execution["status"] != "RUNNING":
+    def add(execution, kind, details=None):
+        if execution["status"] != "RUNNING" and not kind.startswith("Execution"):
             raise SystemExit  # of this branch's thread alone
         add_event(execution, kind, details)
 
-    stepfunctions._add_event = add
+    def run(arn):
+        with suppress(SystemExit):  # whoever waits for it in the same thread goes on
+            run_execution(arn)
+
+    stepfunctions._add_event, stepfunctions._run_execution = add, run
 
 
 def with_control(app):
@@ -149,9 +154,12 @@ async def serve(listener: socket.socket) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
+    from .histories import complete_histories
+
     watch_functions()
     watch_calls()
     take_yaml_definitions()
+    complete_histories()
     end_stopped_executions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
