@@ -113,6 +113,14 @@ def take_yaml_definitions() -> None:
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
+def name_errors_as_the_sdk_does() -> None:
+    """An AWS SDK integration's errors are named as exceptions of the SDK for Java; MiniStack's as on the wire."""
+    from ministack.services import stepfunctions
+
+    code = "ExecutionDoesNotExist"
+    stepfunctions._AWS_SDK_ERROR_CODE_OVERRIDES["sfn"] = {code: f"{code}Exception"}
+
+
 def end_stopped_executions() -> None:
     """A stopped execution does nothing any more (StopExecution); MiniStack goes on with branches and retries."""
     from ministack.services import stepfunctions
@@ -159,6 +167,7 @@ async def serve(listener: socket.socket) -> None:
     watch_functions()
     watch_calls()
     take_yaml_definitions()
+    name_errors_as_the_sdk_does()
     complete_histories()
     end_stopped_executions()
     config = Config()
