@@ -9,6 +9,7 @@ stopped execution does nothing more.
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from . import child
 from .caller import OTHER, caller
 from .endpoints import ENDPOINT_VARIABLES
 
+# Begins with a letter, a number or punctuation.
+SUBJECT = re.compile(r"[!-~][ -~]{0,98}")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 invocations: list[dict] = []
@@ -113,6 +116,39 @@ def take_yaml_definitions() -> None:
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
+def keep_time_zones() -> None:
+    """CloudFormation's AWS::Scheduler::Schedule has a time zone, which MiniStack forgets; its clock stays UTC's."""
+    from ministack.services import scheduler
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Scheduler::Schedule"]
+    create, update = handlers["create"], handlers["update"]
+    field = "ScheduleExpressionTimezone"
+
+    def kept(made, properties):
+        name, attributes = made
+        group = properties.get("GroupName", "default")
+        scheduler._schedules[f"{group}/{name}"][field] = properties.get(field, "UTC")
+        return name, attributes
+
+    handlers["create"] = lambda logical, new, stack: kept(create(logical, new, stack), new)
+    handlers["update"] = lambda name, old, new, stack: kept(update(name, old, new, stack), new)
+
+
+def refuse_bad_subjects() -> None:
+    """A mail's subject is a line of less than 100 ASCII characters (SNS API reference, Publish); MiniStack takes any."""
+    from ministack.services import sns
+
+    publish = sns.publish_internal
+
+    def publish_internal(topic, message, subject="", **more):
+        if subject and not SUBJECT.fullmatch(subject):
+            raise sns.SnsPublishError("InvalidParameter", "Invalid parameter: Subject")
+        return publish(topic, message, subject, **more)
+
+    sns.publish_internal = publish_internal
+
+
 def name_errors_as_the_sdk_does() -> None:
     """An AWS SDK integration's errors are named as exceptions of the SDK for Java; MiniStack's as on the wire."""
     from ministack.services import stepfunctions
@@ -167,6 +203,8 @@ async def serve(listener: socket.socket) -> None:
     watch_functions()
     watch_calls()
     take_yaml_definitions()
+    keep_time_zones()
+    refuse_bad_subjects()
     name_errors_as_the_sdk_does()
     complete_histories()
     end_stopped_executions()

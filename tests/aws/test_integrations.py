@@ -1,8 +1,11 @@
-"""What state machines call beside functions: AWS SDK integrations (Step Functions developer guide)."""
+"""What state machines call beside functions: AWS SDK integrations, SNS (Step Functions developer guide)."""
 
 import json
 
-from .support import Machine
+import pytest
+
+from .mailbox import NO_SUBJECT, Mail, Mailbox
+from .support import Machine, refused
 
 PASS = {"Type": "Pass", "End": True}
 
@@ -44,3 +47,34 @@ def test_executions_are_described_in_a_map(aws, name):
     ]
     scheduled = [event for event in history if event["type"] == "TaskScheduled"]
     assert {event["taskScheduledEventDetails"]["resourceType"] for event in scheduled} == {"aws-sdk:sfn"}
+
+
+@pytest.fixture
+def topic(aws, name) -> str:
+    return aws.client("sns").create_topic(Name=name)["TopicArn"]
+
+
+def test_a_state_machine_sends_mail(aws, name, topic):
+    mailbox, lines = Mailbox(aws, topic), 'One line.\nAnother: {"a": 1}'
+    send = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sns:publish",
+        "Arguments": {"TopicArn": topic, "Subject": "Left standing", "Message": "{% $states.input.text %}"},
+        "End": True,
+    }
+    machine = Machine(aws, name, {"Send": send})
+    assert machine.history(machine.start({"text": lines}))[-1]["type"] == "ExecutionSucceeded"
+    assert mailbox.read() == [Mail("Left standing", lines)]
+    assert mailbox.read() == []
+    aws.client("sns").publish(TopicArn=topic, Message="Alone")
+    assert mailbox.read() == [Mail(NO_SUBJECT, "Alone")]
+
+
+@pytest.mark.parametrize("subject", ["x" * 100, "two\nlines", "Grüße", " begins with a space"])
+def test_a_bad_subject_is_refused(aws, topic, subject):
+    """SNS API reference, Publish."""
+    mailbox = Mailbox(aws, topic)
+    with refused("InvalidParameter"):
+        aws.client("sns").publish(TopicArn=topic, Subject=subject, Message="any")
+    aws.client("sns").publish(TopicArn=topic, Subject="x" * 99, Message="any")
+    assert mailbox.read() == [Mail("x" * 99, "any")]
