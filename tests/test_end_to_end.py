@@ -290,7 +290,7 @@ def test_small_pages_hide_nothing(aws: LocalAws, stack: Stack, world: World) -> 
         assert decisions(plan)["load balancer"] == "remove"
         teardown(stack, domain=world.domain)
         assert changed(before, world) == []
-        assert stack.wait(stack.fire_nightly()).output["removed"] == [others]
+        assert stack.wait(stack.fire(stack.schedule("nightly"))).output["removed"] == [others]
     calls = Counter(call["operation"] for call in aws.calls(mark) if call["caller"] == "check-input")
     assert calls["ListHostedZones"] > 2, "the zones came in pages"
 
@@ -479,7 +479,7 @@ def test_the_night_takes_down_all_but_the_kept(aws: LocalAws, stack: Stack, worl
         provision(stack, world)
         provision(stack, kept, keepUntil=FAR_FUTURE)
         provision(stack, expired, keepUntil=LONG_PAST)
-        night = stack.wait(stack.fire_nightly())
+        night = stack.wait(stack.fire(stack.schedule("nightly")))
         assert night.status == "SUCCEEDED", night.cause
         gone = sorted(gone.domain.replace(".", "-") for gone in (world, expired))
         name = kept.domain.replace(".", "-")
@@ -498,7 +498,7 @@ def test_the_night_takes_down_all_but_the_kept(aws: LocalAws, stack: Stack, worl
 
 def test_a_night_without_environments(aws: LocalAws, stack: Stack, world: World) -> None:
     before, mark = snapshot(aws), len(aws.calls())
-    night = stack.wait(stack.fire_nightly())
+    night = stack.wait(stack.fire(stack.schedule("nightly")))
     assert night.status == "SUCCEEDED", night.cause
     assert night.output == {"removed": [], "kept": [], "failed": []}
     assert stack.changes(mark) == []
@@ -511,7 +511,7 @@ def test_one_stuck_environment_holds_up_no_other(aws: LocalAws, stack: Stack, wo
         answer = provision(stack, stuck).output
         # Somebody's instance in the load balancer's own group: AWS does not delete it then.
         stuck.instance(stuck.subnets[0], answer["securityGroupId"])
-        night = stack.wait(stack.fire_nightly())
+        night = stack.wait(stack.fire(stack.schedule("nightly")))
         assert (night.status, night.error) == ("FAILED", "TeardownIncomplete")
         assert stuck.domain.replace(".", "-") in night.cause
         assert answer["securityGroupId"] in night.cause

@@ -143,7 +143,7 @@ class Executions:
             certificate = self._certificate(world)
             self._succeed("provision", world.input | {"certificateArn": certificate})
             self._consent(world, "terminate")
-            night = self.stack.wait(self.stack.fire_nightly())
+            night = self.stack.wait(self.stack.fire(self.stack.schedule("nightly")))
             assert night.status == "SUCCEEDED", night.cause
         with World(self.aws) as world:
             self._stopped(world)

@@ -72,7 +72,7 @@ class Follower:
     def follow_night(self) -> Execution:
         """Do what the nightly rule does and show it to its end."""
         since = len(self._aws.invocations())
-        return self._show(self._stack.fire_nightly(), since)
+        return self._show(self._stack.fire(self._stack.schedule("nightly")), since)
 
     def _show(self, arn: str, since: int) -> Execution:
         show = self._live if self._console.is_terminal else self._lines

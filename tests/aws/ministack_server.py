@@ -1,18 +1,20 @@
 """What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
 
-It is started here and not by its own command for five things: it keeps nothing in shared temporary folders, it
+It is started here and not by its own command for six things: it keeps nothing in shared temporary folders, it
 refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations) and what functions
-ask of Step Functions (GET /_albatross/calls), it takes state machines in YAML, and a stopped execution starts nothing
-more.
+ask of Step Functions (GET /_albatross/calls), it takes state machines in YAML, an execution's history is whole, and a
+stopped execution does nothing more.
 """
 
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -21,6 +23,8 @@ from . import child
 from .caller import OTHER, caller
 from .endpoints import ENDPOINT_VARIABLES
 
+# Begins with a letter, a number or punctuation.
+SUBJECT = re.compile(r"[!-~][ -~]{0,98}")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 invocations: list[dict] = []
@@ -112,18 +116,63 @@ def take_yaml_definitions() -> None:
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
-def end_stopped_executions() -> None:
-    """A stopped execution starts no task any more (StopExecution); MiniStack goes on with branches and retries."""
+def keep_time_zones() -> None:
+    """CloudFormation's AWS::Scheduler::Schedule has a time zone, which MiniStack forgets; its clock stays UTC's."""
+    from ministack.services import scheduler
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Scheduler::Schedule"]
+    create, update = handlers["create"], handlers["update"]
+    field = "ScheduleExpressionTimezone"
+
+    def kept(made, properties):
+        name, attributes = made
+        group = properties.get("GroupName", "default")
+        scheduler._schedules[f"{group}/{name}"][field] = properties.get(field, "UTC")
+        return name, attributes
+
+    handlers["create"] = lambda logical, new, stack: kept(create(logical, new, stack), new)
+    handlers["update"] = lambda name, old, new, stack: kept(update(name, old, new, stack), new)
+
+
+def refuse_bad_subjects() -> None:
+    """A mail's subject is a line of less than 100 ASCII characters (SNS API reference, Publish); MiniStack takes any."""
+    from ministack.services import sns
+
+    publish = sns.publish_internal
+
+    def publish_internal(topic, message, subject="", **more):
+        if subject and not SUBJECT.fullmatch(subject):
+            raise sns.SnsPublishError("InvalidParameter", "Invalid parameter: Subject")
+        return publish(topic, message, subject, **more)
+
+    sns.publish_internal = publish_internal
+
+
+def name_errors_as_the_sdk_does() -> None:
+    """An AWS SDK integration's errors are named as exceptions of the SDK for Java; MiniStack's as on the wire."""
     from ministack.services import stepfunctions
 
-    add_event = stepfunctions._add_event
+    code = "ExecutionDoesNotExist"
+    stepfunctions._AWS_SDK_ERROR_CODE_OVERRIDES["sfn"] = {code: f"{code}Exception"}
 
-    def add(execution, kind, details):
-        if kind == "TaskScheduled" and execution["status"] != "RUNNING":
+
+def end_stopped_executions() -> None:
+    """A stopped execution does nothing any more (StopExecution); MiniStack goes on with branches and retries."""
+    from ministack.services import stepfunctions
+
+    add_event, run_execution = stepfunctions._add_event, stepfunctions._run_execution
+
+    def add(execution, kind, details=None):
+        if execution["status"] != "RUNNING" and not kind.startswith("Execution"):
             raise SystemExit  # of this branch's thread alone
         add_event(execution, kind, details)
 
-    stepfunctions._add_event = add
+    def run(arn):
+        with suppress(SystemExit):  # whoever waits for it in the same thread goes on
+            run_execution(arn)
+
+    stepfunctions._add_event, stepfunctions._run_execution = add, run
 
 
 def with_control(app):
@@ -149,9 +198,15 @@ async def serve(listener: socket.socket) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
+    from .histories import complete_histories
+
     watch_functions()
     watch_calls()
     take_yaml_definitions()
+    keep_time_zones()
+    refuse_bad_subjects()
+    name_errors_as_the_sdk_does()
+    complete_histories()
     end_stopped_executions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from .endpoints import REGION
 from .local import LocalAws
+from .mailbox import Mailbox
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / ".aws-sam" / "local" / "template.yaml"
@@ -71,6 +72,39 @@ class Execution:
         return self.status == "RUNNING"
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """What starts a target at a time: a rule of EventBridge, or a schedule of EventBridge Scheduler."""
+
+    name: str
+    kind: str
+    arn: str
+    expression: str
+    zone: str | None
+    state: str
+    # With its Arn, Input, RetryPolicy and DeadLetterConfig, where it has them.
+    target: dict
+
+    @property
+    def enabled(self) -> bool:
+        return self.state == "ENABLED"
+
+    @property
+    def input(self) -> dict | None:
+        """What the target is started with; None: an event."""
+        return json.loads(self.target["Input"]) if "Input" in self.target else None
+
+    @property
+    def retries(self) -> dict | None:
+        """How often, and how long, AWS tries again where it cannot start the target."""
+        return self.target.get("RetryPolicy")
+
+    @property
+    def dead_letters(self) -> str | None:
+        """The ARN of the queue for starts that AWS has given up."""
+        return self.target.get("DeadLetterConfig", {}).get("Arn")
+
+
 def is_for_lock(call: dict) -> bool:
     """Whether a recorded call changes an environment's lock and nothing else."""
     names = [name for check in call["checks"] for name in check["context"].get(RECORD_NAMES, [])]
@@ -87,14 +121,16 @@ class InvocationFailed(Exception):
 
 
 class Stack:
-    """One deployment of the template."""
+    """One deployment of the template, with parameters of its own where they are given."""
 
-    def __init__(self, aws: LocalAws, name: str = "albatross"):
+    def __init__(self, aws: LocalAws, name: str = "albatross", parameters: dict[str, str] | None = None):
         self.aws = aws
         self.name = name
+        self.parameters = {"Architecture": ARCHITECTURE} | (parameters or {})
         self._sfn = aws.client("stepfunctions")
         self._lambda = aws.client("lambda")
         self._events = aws.client("events")
+        self._scheduler = aws.client("scheduler")
 
     def deploy(self) -> None:
         """`sam deploy`, as a user of an account would, without its questions."""
@@ -113,7 +149,8 @@ class Stack:
             "--no-confirm-changeset",
             "--no-progressbar",
             "--parameter-overrides",
-            f"Architecture={ARCHITECTURE}",
+            # Each in quotes, as a value may hold spaces.
+            *(f'ParameterKey={key},ParameterValue="{value}"' for key, value in self.parameters.items()),
         ]
         _run(
             command,
@@ -144,6 +181,17 @@ class Stack:
     def machine(self, name: str) -> str:
         """The ARN of `provision`, `teardown` or `nightly`."""
         return self.outputs[f"{name.capitalize()}MachineArn"]
+
+    def resource(self, kind: str) -> str:
+        """The physical id of the stack's one resource of this type."""
+        described = self.aws.client("cloudformation").describe_stack_resources(StackName=self.name)
+        [found] = [each for each in described["StackResources"] if each["ResourceType"] == kind]
+        return found["PhysicalResourceId"]
+
+    @cached_property
+    def mailbox(self) -> Mailbox:
+        """Gets what goes to the stack's topic, from the first look at it on."""
+        return Mailbox(self.aws, self.resource("AWS::SNS::Topic"))
 
     # --- Functions ---
 
@@ -227,16 +275,53 @@ class Stack:
 
         return self.wait(until(started, f"the rule's reaction to the end of {ended}"))
 
-    def fire_nightly(self) -> str:
-        """Do what EventBridge does when the nightly rule's time has come; answers the ARN of the execution."""
-        rule = self._rule("ScheduleExpression")
-        assert rule["State"] == "ENABLED"
-        return self._fire(rule, "aws.events", "Scheduled Event", [rule["Arn"]], {})
+    # --- Times and events ---
+
+    def schedules(self, machine: str) -> list[Schedule]:
+        """All that start the machine at a time: rules of EventBridge and schedules of EventBridge Scheduler."""
+        wanted = self.machine(machine)
+        rules = [
+            Schedule(
+                rule["Name"], "rule", rule["Arn"], rule["ScheduleExpression"], None, rule["State"], target
+            )
+            for rule in self._rules("ScheduleExpression")
+            for target in self._targets(rule)
+        ]
+        pages = self._scheduler.get_paginator("list_schedules").paginate()
+        listed = [schedule for page in pages for schedule in page["Schedules"]]
+        scheduled = [
+            Schedule(
+                found["Name"],
+                "schedule",
+                found["Arn"],
+                found["ScheduleExpression"],
+                found.get("ScheduleExpressionTimezone"),
+                found["State"],
+                found["Target"],
+            )
+            for found in (
+                self._scheduler.get_schedule(Name=each["Name"], GroupName=each["GroupName"])
+                for each in listed
+            )
+        ]
+        return [schedule for schedule in [*rules, *scheduled] if schedule.target["Arn"] == wanted]
+
+    def schedule(self, machine: str) -> Schedule:
+        """The one of them that is enabled."""
+        [enabled] = [schedule for schedule in self.schedules(machine) if schedule.enabled]
+        return enabled
+
+    def fire(self, schedule: Schedule) -> str:
+        """Do what AWS does when the schedule's time has come; answers the ARN of the execution."""
+        assert schedule.enabled
+        # Scheduler's event has its detail as a string (its user guide, "Managing targets").
+        source, detail = {"rule": ("aws.events", {}), "schedule": ("aws.scheduler", "{}")}[schedule.kind]
+        return self._fire(schedule.target, schedule.arn, source, "Scheduled Event", [schedule.arn], detail)
 
     @contextmanager
     def without_reaction(self) -> Iterator[None]:
         """The rule on an ended provision is off, so that what the provision left stays."""
-        name = self._rule("EventPattern")["Name"]
+        name = self._rule_on_end()["Name"]
         self._events.disable_rule(Name=name)
         try:
             yield
@@ -250,29 +335,38 @@ class Stack:
             field: found[field] for field in ("executionArn", "stateMachineArn", "name", "status", "input")
         }
         kind = "Step Functions Execution Status Change"
-        return self._fire(self._rule("EventPattern"), "aws.states", kind, [ended], detail)
+        rule = self._rule_on_end()
+        [target] = self._targets(rule)
+        return self._fire(target, rule["Arn"], "aws.states", kind, [ended], detail)
 
-    def _rule(self, field: str) -> dict:
-        """The rule with this field that starts the nightly machine."""
+    def _rules(self, field: str) -> list[dict]:
+        """The rules with this field."""
+        pages = self._events.get_paginator("list_rules").paginate()
+        return [rule for page in pages for rule in page["Rules"] if rule.get(field)]
+
+    def _rule_on_end(self) -> dict:
+        """The rule on an ended provision, which starts the nightly machine."""
         wanted = [self.machine("nightly")]
-        rules = [rule for rule in self._events.list_rules()["Rules"] if rule.get(field)]
-        [rule] = [rule for rule in rules if [target["Arn"] for target in self._targets(rule)] == wanted]
+        [rule] = [
+            rule
+            for rule in self._rules("EventPattern")
+            if [target["Arn"] for target in self._targets(rule)] == wanted
+        ]
         return rule
 
     def _targets(self, rule: dict) -> list[dict]:
         return self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
 
-    def _fire(self, rule: dict, source: str, kind: str, resources: list[str], detail: dict) -> str:
-        """Start the rule's target as an event does."""
-        [target] = self._targets(rule)
+    def _fire(self, target: dict, by: str, source: str, kind: str, resources: list[str], detail: dict) -> str:
+        """Start the target as an event does."""
         event = {
             "version": "0",
             "id": str(uuid.uuid4()),
             "detail-type": kind,
             "source": source,
-            "account": rule["Arn"].split(":")[4],
+            "account": by.split(":")[4],
             "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "region": rule["Arn"].split(":")[3],
+            "region": by.split(":")[3],
             "resources": resources,
             "detail": detail,
         }

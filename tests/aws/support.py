@@ -1,5 +1,6 @@
 """What the tests of the local AWS make for themselves."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
+from .stack import until
 
 SETTLED = 3600  # AWS seconds after which nothing takes time any more
 ALB_ZONE = "Z35SXDOTRQ7X7K"
@@ -202,3 +204,35 @@ class refused:
         assert error.response["Error"]["Code"] == self.code
         assert self.words in error.response["Error"]["Message"]
         return True
+
+
+class Machine:
+    """A state machine of a test's own, in JSONata, whose tasks need no functions."""
+
+    def __init__(self, aws: LocalAws, name: str, states: dict):
+        self.client = aws.client("stepfunctions")
+        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
+        made = self.client.create_state_machine(
+            name=name, definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/any"
+        )
+        self.arn: str = made["stateMachineArn"]
+
+    def start(self, event: dict | None = None) -> str:
+        """Start an execution; answers its ARN."""
+        started = self.client.start_execution(stateMachineArn=self.arn, input=json.dumps(event or {}))
+        return started["executionArn"]
+
+    def history(self, execution: str, **parameters) -> list[dict]:
+        """The history of an execution that has ended or will, over pages."""
+        pages = self.client.get_paginator("get_execution_history")
+
+        def ended() -> list[dict] | None:
+            found = [
+                event
+                for page in pages.paginate(executionArn=execution, **parameters)
+                for event in page["events"]
+            ]
+            kinds = {event["type"] for event in found}
+            return found if kinds & {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"} else None
+
+        return until(ended, f"the end of {execution}")
