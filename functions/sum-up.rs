@@ -21,9 +21,17 @@ struct Event {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Did {
-    Provisioned { environment: Box<Environment>, seconds: u64 },
-    TornDown { items: Vec<Item> },
-    Night { outcomes: Vec<Outcome> },
+    Provisioned {
+        environment: Box<Environment>,
+        seconds: u64,
+    },
+    /// With its environment, for the log.
+    TornDown {
+        items: Vec<Item>,
+    },
+    Night {
+        outcomes: Vec<Outcome>,
+    },
 }
 
 #[derive(Serialize)]

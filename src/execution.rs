@@ -79,13 +79,13 @@ pub async fn may_run(client: &sfn::Client, arn: &str) -> Result<bool> {
 
 /// When a machine's last execution began; of a machine that never ran, when it was made.
 pub async fn last_start(client: &sfn::Client, machine: &str) -> Result<SystemTime> {
-    let call = client.list_executions().state_machine_arn(machine).max_results(1);
-    let listed = call.send().await.call("states:ListExecutions")?;
-    if let Some(last) = listed.executions().first() {
-        return Ok(moment(last.start_date()));
-    }
-    let described = client.describe_state_machine().state_machine_arn(machine).send().await;
-    Ok(moment(described.call("states:DescribeStateMachine")?.creation_date()))
+    let (described, listed) = tokio::join!(
+        client.describe_state_machine().state_machine_arn(machine).send(),
+        client.list_executions().state_machine_arn(machine).max_results(1).send(),
+    );
+    let made = moment(described.call("states:DescribeStateMachine")?.creation_date());
+    let listed = listed.call("states:ListExecutions")?;
+    Ok(listed.executions().first().map_or(made, |last| moment(last.start_date())))
 }
 
 fn moment(date: &DateTime) -> SystemTime {

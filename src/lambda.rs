@@ -35,6 +35,16 @@ where
     .await
 }
 
+/// Where the events of the functions name their environment.
+const ENVIRONMENT: [&str; 6] = [
+    "/environment/name",
+    "/plan/environment/name",
+    "/provisioned/environment/name",
+    "/tornDown/environment/name",
+    "/input/name",
+    "/input/domain",
+];
+
 /// What every line of the log says of an invocation: its step, execution and environment, and no more of the event.
 fn span(event: &Value) -> tracing::Span {
     let text =
@@ -43,7 +53,7 @@ fn span(event: &Value) -> tracing::Span {
         "invocation",
         step = std::env::var("AWS_SDK_UA_APP_ID").unwrap_or_default(),
         run = text(&["/run"]),
-        environment = text(&["/environment/name", "/plan/environment/name", "/input/name", "/input/domain"]),
+        environment = text(&ENVIRONMENT),
     )
 }
 

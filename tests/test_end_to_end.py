@@ -470,54 +470,6 @@ def test_the_address_is_released_with_consent(aws: LocalAws, stack: Stack, world
     assert world.public_ip in alias["reason"]
 
 
-# --- Night -------------------------------------------------------------------------------------------------------
-
-
-def test_the_night_takes_down_all_but_the_kept(aws: LocalAws, stack: Stack, world: World) -> None:
-    with World(aws) as kept, World(aws) as expired:
-        before = snapshot(aws)
-        provision(stack, world)
-        provision(stack, kept, keepUntil=FAR_FUTURE)
-        provision(stack, expired, keepUntil=LONG_PAST)
-        night = stack.wait(stack.fire(stack.schedule("nightly")))
-        assert night.status == "SUCCEEDED", night.cause
-        gone = sorted(gone.domain.replace(".", "-") for gone in (world, expired))
-        name = kept.domain.replace(".", "-")
-        assert sorted(night.output["removed"]) == gone
-        assert night.output["failed"] == []
-        [spared] = night.output["kept"]
-        assert spared["name"] == name
-        assert FAR_FUTURE in spared["why"]
-        assert load_balancers(aws) == [f"{name}-elb"]
-        teardown(stack, domain=kept.domain)
-        after = snapshot(aws)
-        for each in (world, kept, expired):
-            after = without_certificate(after, each.domain)
-        assert differences(before, after) == []
-
-
-def test_a_night_without_environments(aws: LocalAws, stack: Stack, world: World) -> None:
-    before, mark = snapshot(aws), len(aws.calls())
-    night = stack.wait(stack.fire(stack.schedule("nightly")))
-    assert night.status == "SUCCEEDED", night.cause
-    assert night.output == {"removed": [], "kept": [], "failed": []}
-    assert stack.changes(mark) == []
-    assert differences(before, snapshot(aws)) == []
-
-
-def test_one_stuck_environment_holds_up_no_other(aws: LocalAws, stack: Stack, world: World) -> None:
-    with World(aws) as stuck:
-        provision(stack, world)
-        answer = provision(stack, stuck).output
-        # Somebody's instance in the load balancer's own group: AWS does not delete it then.
-        stuck.instance(stuck.subnets[0], answer["securityGroupId"])
-        night = stack.wait(stack.fire(stack.schedule("nightly")))
-        assert (night.status, night.error) == ("FAILED", "TeardownIncomplete")
-        assert stuck.domain.replace(".", "-") in night.cause
-        assert answer["securityGroupId"] in night.cause
-        assert load_balancers(aws) == []
-
-
 # --- Failures ----------------------------------------------------------------------------------------------------
 
 
@@ -705,14 +657,14 @@ def test_a_record_changed_by_hand_since_stays(stack: Stack, world: World) -> Non
 
 
 def test_a_log_line_says_step_execution_and_environment_and_nothing_secret(
-    aws: LocalAws, stack: Stack, world: World
+    stack: Stack, world: World
 ) -> None:
     first = provision(stack, world)
     down = teardown(stack, domain=world.domain)
-    lines = log_lines(aws, stack)
+    lines = [line for line in stack.log_lines() if "span" in line]
     of = {arn: [line for line in lines if line["span"].get("run") == arn] for arn in (first.arn, down.arn)}
     assert {line["span"]["step"] for line in of[first.arn]} == PROVISION_STEPS
-    assert {line["span"]["step"] for line in of[down.arn]} == {"teardown"}
+    assert {line["span"]["step"] for line in of[down.arn]} == {"teardown", "sum-up"}
     # By its domain, until the name is known.
     environments = {line["span"]["environment"] for line in of[first.arn] + of[down.arn]}
     assert environments == {world.domain, world.domain.replace(".", "-")}
@@ -731,15 +683,5 @@ PROVISION_STEPS = {
     "set-redirect",
     "verify-https",
     "point-domain",
+    "sum-up",
 }
-
-
-def log_lines(aws: LocalAws, stack: Stack) -> list[dict]:
-    """The functions' own lines in CloudWatch Logs, which are JSON."""
-    cloudformation = aws.client("cloudformation")
-    group = cloudformation.describe_stack_resource(StackName=stack.name, LogicalResourceId="FunctionLogs")
-    name = group["StackResourceDetail"]["PhysicalResourceId"]
-    pages = aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=name)
-    events = [event["message"] for page in pages for event in page["events"]]
-    found = [json.loads(line) for event in events for line in event.splitlines() if line.startswith("{")]
-    return [line for line in found if "span" in line]

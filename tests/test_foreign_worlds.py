@@ -363,11 +363,11 @@ def run(stack: Stack, machine: str, events: list[dict]) -> list[Execution]:
 def react(stack: Stack, provisions: list[Execution], since: int) -> None:
     """Wait until the rule has reacted to each provision that failed, and all that it started has ended."""
     failed = sum(execution.status != "SUCCEEDED" for execution in provisions)
-    finder = stack.functions["find-environments"]
+    finder = stack.functions["find-unfinished"]
 
     def reacted() -> bool:
         made = [each for each in stack.aws.invocations(since) if each["function"] == finder and each["ended"]]
-        return len(made) >= failed and not stack.executions("nightly", "RUNNING")
+        return len(made) >= failed and not stack.executions("cleanup", "RUNNING")
 
     until(reacted, "the reactions to what has failed")
 

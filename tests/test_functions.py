@@ -562,23 +562,29 @@ def test_point_domain_leaves_a_foreign_record(aws: LocalAws, stack: Stack, world
 # --- find-environments -------------------------------------------------------------------------------------------
 
 
+def night(stack: Stack, **given: object) -> dict:
+    """What find-environments answers to a nightly execution's input."""
+    return stack.invoke("find-environments", {"input": given, "noticed": False})
+
+
 def test_find_environments_finds_what_stands(aws: LocalAws, stack: Stack, world: World, built: dict) -> None:
-    name = built["environment"]["name"]
     mark = len(aws.calls())
-    found = {
-        "name": name,
-        "domain": world.domain,
-        "hostedZoneId": world.zone,
-        "spared": None,
-        "ownOnly": False,
-    }
-    assert stack.invoke("find-environments", {"event": {}}) == {"environments": [found]}
+    found = {"name": built["environment"]["name"], "hourly": 0.0325, "spared": None}
+    saves = {"hourly": 0.0325, "monthly": 23.73}
+    assert night(stack) == {"environments": [found], "saves": saves, "dryRun": False}
     elb = aws.client("elbv2")
     keep = {"Key": "albatross:keep-until", "Value": "2099-01-01T00:00:00Z"}
     elb.add_tags(ResourceArns=[built["loadBalancer"]["arn"]], Tags=[keep])
-    [kept] = stack.invoke("find-environments", {"event": {"source": "aws.events"}})["environments"]
-    assert "2099-01-01T00:00:00Z" in kept["spared"]
+    answer = night(stack)
+    assert "2099-01-01T00:00:00Z" in answer["environments"][0]["spared"]
+    assert answer["saves"] == {"hourly": 0, "monthly": 0}
     assert stack.changes(mark) == []
+
+
+@pytest.mark.parametrize("given", [{"dryrun": True}, {"warn": "yes"}, {"noticed": True}])
+def test_bad_nightly_input_is_refused_by_path(stack: Stack, world: World, given: dict) -> None:
+    message = fails(stack, "find-environments", {"input": given, "noticed": False}, "InvalidInput")
+    assert message.startswith("$")
 
 
 def test_an_instance_that_was_deregistered_is_none_of_the_environments(
@@ -597,8 +603,18 @@ def test_an_instance_that_was_deregistered_is_none_of_the_environments(
 
 def test_find_environments_finds_a_half_made_one(aws: LocalAws, stack: Stack, built: dict) -> None:
     aws.client("elbv2").delete_load_balancer(LoadBalancerArn=built["loadBalancer"]["arn"])
-    [found] = stack.invoke("find-environments", {"event": {}})["environments"]
-    assert (found["name"], found["spared"]) == (built["environment"]["name"], None)
+    [found] = night(stack)["environments"]
+    assert found == {"name": built["environment"]["name"], "hourly": 0, "spared": None}
+
+
+def test_count_environments_counts_what_costs(aws: LocalAws, stack: Stack, world: World, built: dict) -> None:
+    answer = stack.invoke("count-environments", {})
+    assert (answer["environmentsStanding"], answer["costPerHour"]) == (1, 0.0325)
+    assert 0 <= answer["hoursSinceNight"] < 24
+
+
+def test_find_unfinished_takes_no_other_event(stack: Stack, world: World) -> None:
+    fails(stack, "find-unfinished", {"event": {"source": "aws.events"}}, "InvalidInput")
 
 
 # --- teardown ----------------------------------------------------------------------------------------------------

@@ -145,6 +145,11 @@ class Executions:
             self._consent(world, "terminate")
             night = self.stack.wait(self.stack.fire(self.stack.schedule("nightly")))
             assert night.status == "SUCCEEDED", night.cause
+            self.stack.invoke("count-environments", {})
+        with World(self.aws) as world:
+            self._succeed("provision", world.input)
+            self._succeed("nightly", {})
+            self._succeed("morning", {})
         with World(self.aws) as world:
             self._stopped(world)
 

@@ -179,7 +179,7 @@ class Stack:
         }
 
     def machine(self, name: str) -> str:
-        """The ARN of `provision`, `teardown` or `nightly`."""
+        """The ARN of `provision`, `teardown`, `nightly`, `morning` or `cleanup`."""
         return self.outputs[f"{name.capitalize()}MachineArn"]
 
     def resource(self, kind: str) -> str:
@@ -194,6 +194,15 @@ class Stack:
         return Mailbox(self.aws, self.resource("AWS::SNS::Topic"))
 
     # --- Functions ---
+
+    def log_lines(self) -> list[dict]:
+        """The functions' own lines in CloudWatch Logs, which are JSON."""
+        cloudformation = self.aws.client("cloudformation")
+        group = cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId="FunctionLogs")
+        name = group["StackResourceDetail"]["PhysicalResourceId"]
+        pages = self.aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=name)
+        events = [event["message"] for page in pages for event in page["events"]]
+        return [json.loads(line) for event in events for line in event.splitlines() if line.startswith("{")]
 
     def invoke(self, function: str, event: dict) -> dict:
         """One invocation's answer; by hand, where the event does not tell its execution.
@@ -268,7 +277,7 @@ class Stack:
         """The execution that the rule on an ended provision has started, ended."""
 
         def started() -> str | None:
-            for arn in self.executions("nightly"):
+            for arn in self.executions("cleanup"):
                 if ended in self._sfn.describe_execution(executionArn=arn)["input"]:
                     return arn
             return None
@@ -345,8 +354,8 @@ class Stack:
         return [rule for page in pages for rule in page["Rules"] if rule.get(field)]
 
     def _rule_on_end(self) -> dict:
-        """The rule on an ended provision, which starts the nightly machine."""
-        wanted = [self.machine("nightly")]
+        """The rule on an ended provision, which starts the machine that cleans up."""
+        wanted = [self.machine("cleanup")]
         [rule] = [
             rule
             for rule in self._rules("EventPattern")
