@@ -52,7 +52,11 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         };
         let state = state(instance);
         if state != InstanceStateName::Running {
-            return wrong(format!("{id} is {state}; start it, then provision"));
+            let advice = match state {
+                InstanceStateName::ShuttingDown | InstanceStateName::Terminated => "give one that runs",
+                _ => "start it, then provision",
+            };
+            return wrong(format!("{id} is {state}; {advice}"));
         }
         let vpc = instance.vpc_id().unwrap_or_default();
         if index == 0 {

@@ -262,7 +262,7 @@ def rise(stack: Stack, *worlds: World) -> dict[str, str]:
     """
     ended = stack.wait(stack.fire(stack.schedule("morning")))
     assert ended.error in ("", "ProvisionIncomplete"), ended.cause
-    answer = ended.output or json.loads(ended.cause)
+    answer = ended.output if ended.status == "SUCCEEDED" else json.loads(ended.cause)
     said = {back["name"]: back["url"] for back in answer["provisioned"]}
     said |= {away["name"]: away["why"] for away in answer["failed"]}
     assert bool(answer["failed"]) == (ended.status == "FAILED")
