@@ -95,6 +95,11 @@ class LocalAws:
         return _request(f"{self._ministack.url}/_albatross/invocations?since={since}")
 
     @property
+    def functions_parent(self) -> int:
+        """The process whose children the functions are."""
+        return self._ministack.process.pid
+
+    @property
     def front_url(self) -> str:
         """Answers what `front` does; with `/<DNS name>:<port>` after it, the one address."""
         return f"{self._moto.url}/_albatross/front"
@@ -111,7 +116,7 @@ class LocalAws:
         It strikes `times` of them from the `nth` on, counted from now. Only a function on MiniStack can be killed.
         """
         settings = {"kind": kind, "operation": operation, "caller": caller, "nth": nth, "times": times}
-        _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self._ministack.process.pid})
+        _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self.functions_parent})
 
     def struck(self) -> int:
         """How many calls the faults have struck."""
