@@ -23,7 +23,7 @@ from .stack import Stack, build, transitions
 from .world import World
 
 # Far above what a night of a thousand takes: a bound, not a measure.
-NIGHT_SECONDS = 7200
+NIGHT_SECONDS = 4 * 3600
 # AWS seconds after which all that has been made stands.
 SETTLED = 3600
 # Environments in one batch of Route 53, which takes 1,000 records (API reference, ChangeResourceRecordSets).
@@ -240,7 +240,7 @@ def main() -> int:
         prog="python -m tests.aws.fleet", description="Nights with many environments"
     )
     parser.add_argument("sizes", type=int, nargs="+", help="how many environments; a night for each")
-    parser.add_argument("--speed", type=float, default=10, help="AWS seconds per real second")
+    parser.add_argument("--speed", type=float, default=1, help="AWS seconds per real second")
     options = parser.parse_args()
     build()
     with LocalAws() as aws:
