@@ -30,11 +30,6 @@ def _request(url: str, body: dict | None = None, method: str | None = None) -> o
         return json.load(response)
 
 
-def _wait_scale(speed: float) -> float:
-    """Real seconds per second of a Step Functions wait; under a stopped clock waits take their real time."""
-    return 0.0 if math.isinf(speed) else 1 / speed if speed else 1.0
-
-
 class LocalAws:
     """Both servers, for the length of a `with` block. `speed` is AWS seconds per real second."""
 
@@ -57,8 +52,7 @@ class LocalAws:
                 "ALBATROSS_RESOLVE": self.front_url,
                 "SSL_CERT_FILE": str(self.authority.root_file),
             }
-            scale = str(_wait_scale(self._speed))
-            self._ministack = Child("tests.aws.ministack_server", [scale], clean | moto | front)
+            self._ministack = Child("tests.aws.ministack_server", [str(self._speed)], clean | moto | front)
         except BaseException:
             self._moto.stop()
             raise
@@ -93,12 +87,17 @@ class LocalAws:
         return _request(f"{self._moto.url}/_albatross/calls?since={since}")
 
     def execution_calls(self, since: int = 0) -> list[dict]:
-        """What functions have asked of Step Functions on MiniStack: n, service, operation, caller, changes, checks."""
+        """What functions have asked of Step Functions: n, service, operation, caller, changes, checks, error."""
         return _request(f"{self._ministack.url}/_albatross/calls?since={since}")
 
     def invocations(self, since: int = 0) -> list[dict]:
         """Invocations on MiniStack after the one numbered `since`: n, function, started, ended, error."""
         return _request(f"{self._ministack.url}/_albatross/invocations?since={since}")
+
+    @property
+    def functions_parent(self) -> int:
+        """The process whose children the functions are."""
+        return self._ministack.process.pid
 
     @property
     def front_url(self) -> str:
@@ -117,7 +116,7 @@ class LocalAws:
         It strikes `times` of them from the `nth` on, counted from now. Only a function on MiniStack can be killed.
         """
         settings = {"kind": kind, "operation": operation, "caller": caller, "nth": nth, "times": times}
-        _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self._ministack.process.pid})
+        _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self.functions_parent})
 
     def struck(self) -> int:
         """How many calls the faults have struck."""
@@ -128,11 +127,11 @@ class LocalAws:
         _request(f"{self._moto.url}/_albatross/faults", method="DELETE")
 
     def throttle(self, on: bool = True) -> None:
-        """Refuse calls to moto that come faster than AWS's limits, which are in strict/throttle.py.
+        """Refuse calls that come faster than AWS's limits: to moto, and functions' and state machines' to Step Functions.
 
         At infinite speed they are those of real seconds.
         """
-        _request(f"{self._moto.url}/_albatross/throttle", {"on": on})
+        self._tell("throttle", on=on)
 
     def _settings(self, **changes: int | None) -> dict:
         """Those of strict/settings.py, after the changes."""
@@ -159,6 +158,7 @@ class LocalAws:
     def reset(self) -> None:
         """Forget all resources, calls and faults on moto, throttling and settings; what is on MiniStack stays."""
         _request(f"{self._moto.url}/_albatross/reset", {})
+        self.throttle(False)
 
     @property
     def speed(self) -> float:
@@ -167,14 +167,16 @@ class LocalAws:
     @speed.setter
     def speed(self, speed: float) -> None:
         self._speed = speed
-        _request(f"{self._moto.url}/_albatross/clock", {"speed": speed})
-        _request(
-            f"{self._ministack.url}/_ministack/config", {"stepfunctions._SFN_WAIT_SCALE": _wait_scale(speed)}
-        )
+        self._tell("clock", speed=speed)
 
     def advance(self, seconds: float) -> None:
-        """Let so many AWS seconds pass on moto at once, whatever the speed."""
-        _request(f"{self._moto.url}/_albatross/clock", {"advance": seconds})
+        """Let so many AWS seconds pass at once, whatever the speed; waits of Step Functions are not shortened."""
+        self._tell("clock", advance=seconds)
+
+    def _tell(self, what: str, **settings: float) -> None:
+        """Both servers."""
+        for server in (self._moto, self._ministack):
+            _request(f"{server.url}/_albatross/{what}", settings)
 
     def output(self) -> str:
         """What both servers, and the functions, have written so far: for the report of a failure."""

@@ -1,13 +1,13 @@
 """What runs ours: MiniStack on a free loopback port, in a process and a temporary folder of its own.
 
-It is started here and not by its own command for six things: it keeps nothing in shared temporary folders, it
-refuses a function that could call the real AWS, it records invocations (GET /_albatross/invocations) and what functions
-ask of Step Functions (GET /_albatross/calls), it takes state machines in YAML, an execution's history is whole, and a
-stopped execution does nothing more.
+It is started here and not by its own command: it keeps nothing in shared temporary folders, it refuses a function that
+could call the real AWS, and each function below brings it closer to AWS, or shows what it does. It answers under
+/_albatross/: GET invocations and calls (what functions ask of Step Functions), POST throttle and clock.
 """
 
 import asyncio
 import json
+import math
 import os
 import re
 import socket
@@ -20,16 +20,26 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from . import child
+from .buckets import Limit, buckets
 from .caller import OTHER, caller
+from .clock import clock
 from .endpoints import ENDPOINT_VARIABLES
 
+# Step Functions developer guide, "Service quotas", API action throttling, of standard workflows in us-east-1.
+LIMITS = [
+    Limit("states", "StartExecution", 1300, 300),
+    Limit("states", "StopExecution", 1000, 200),
+    Limit("states", "GetExecutionHistory", 400, 20),
+    Limit("states", "DescribeExecution", 300, 15),
+    Limit("states", "ListExecutions", 200, 5),
+]
 # Begins with a letter, a number or punctuation.
 SUBJECT = re.compile(r"[!-~][ -~]{0,98}")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 invocations: list[dict] = []
 calls: list[dict] = []
-RECORDS = {"/_albatross/invocations": invocations, "/_albatross/calls": calls}
+CONTROL = "/_albatross/"
 
 
 def endpoint_fault(variables: dict[str, str]) -> str | None:
@@ -93,16 +103,41 @@ def watch_calls() -> None:
         if calling != OTHER:
             parameters = json.loads(body)
             resource = parameters.get("executionArn") or parameters["stateMachineArn"]
-            calls.append(
-                {
-                    "n": len(calls) + 1,
-                    "service": "states",
-                    "operation": operation,
-                    "caller": calling,
-                    "changes": not operation.startswith(("Describe", "List")),
-                    "checks": [{"action": f"states:{operation}", "resource": resource, "context": {}}],
-                }
-            )
+            call = {
+                "n": len(calls) + 1,
+                "service": "states",
+                "operation": operation,
+                "caller": calling,
+                "changes": not operation.startswith(("Describe", "Get", "List")),
+                "checks": [{"action": f"states:{operation}", "resource": resource, "context": {}}],
+                "error": None,
+            }
+            calls.append(call)
+        answer = await handle(method, path, headers, body, query_params)
+        if calling != OTHER and answer[0] >= 400:
+            call["error"] = json.loads(answer[2])["__type"]
+        return answer
+
+    stepfunctions.handle_request = handle_request
+
+
+def throttle_calls() -> None:
+    """Step Functions refuses what comes too often from functions, and from state machines that call it as an AWS SDK does.
+
+    Tests and the demo look as often as they like: no user would.
+    """
+    from ministack.core.responses import error_response_json, get_account_id, get_region
+    from ministack.services import stepfunctions
+
+    handle = stepfunctions.handle_request
+
+    async def handle_request(method, path, headers, body, query_params):
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        limits = [limit for limit in LIMITS if limit.is_for("states", operation)]
+        # A state machine's call has no user agent here.
+        counts = caller(headers) != OTHER or "user-agent" not in headers
+        if counts and buckets.refuse(operation, limits, (get_account_id(), get_region())):
+            return error_response_json("ThrottlingException", "Rate exceeded", 400)
         return await handle(method, path, headers, body, query_params)
 
     stepfunctions.handle_request = handle_request
@@ -175,18 +210,46 @@ def end_stopped_executions() -> None:
     stepfunctions._add_event, stepfunctions._run_execution = add, run
 
 
+def wait_scale(speed: float) -> float:
+    """Real seconds per second of a Step Functions wait; under a stopped clock waits take their real time."""
+    return 0.0 if math.isinf(speed) else 1 / speed if speed else 1.0
+
+
+def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> object:
+    """One request to the control path."""
+    match method, what:
+        case "GET", "invocations":
+            return invocations[int(query.get("since", ["0"])[0]) :]
+        case "GET", "calls":
+            return calls[int(query.get("since", ["0"])[0]) :]
+        case "POST", "throttle":
+            buckets.switch(body["on"])
+            return {}
+        case "POST", "clock":
+            from ministack.services import stepfunctions
+
+            clock.change(body)
+            stepfunctions._SFN_WAIT_SCALE = wait_scale(clock.speed)
+            return {}
+    raise LookupError(f"{method} {CONTROL}{what}")
+
+
 def with_control(app):
-    """MiniStack's ASGI application with the control paths before it."""
+    """MiniStack's ASGI application with the control path beside it."""
 
     async def controlled(scope, receive, send):
-        if scope["type"] != "http" or scope["path"] not in RECORDS:
+        if scope["type"] != "http" or not scope["path"].startswith(CONTROL):
             return await app(scope, receive, send)
-        since = int(parse_qs(scope["query_string"].decode()).get("since", ["0"])[0])
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        query = parse_qs(scope["query_string"].decode())
+        what = scope["path"].removeprefix(CONTROL)
+        answer = json.dumps(control(scope["method"], what, query, json.loads(body or b"{}"))).encode()
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send(
-            {"type": "http.response.body", "body": json.dumps(RECORDS[scope["path"]][since:]).encode()}
-        )
+        await send({"type": "http.response.body", "body": answer})
 
     return controlled
 
@@ -201,6 +264,7 @@ async def serve(listener: socket.socket) -> None:
     from .histories import complete_histories
 
     watch_functions()
+    throttle_calls()
     watch_calls()
     take_yaml_definitions()
     keep_time_zones()
@@ -220,7 +284,11 @@ async def serve(listener: socket.socket) -> None:
 
 
 def main() -> None:
-    """MiniStack reads its settings from the environment when imported, so they are made first."""
+    """MiniStack reads its settings from the environment when imported, so they are made first.
+
+    The argument is the speed of the clock.
+    """
+    clock.speed = float(sys.argv[1])
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="albatross-ministack-") as folder:
@@ -231,7 +299,7 @@ def main() -> None:
             "IOT_MTLS_ENABLED": "0",  # it would listen on every interface
             "SFTP_ENABLED": "0",
             "DOCKER_HOST": f"unix://{folder}/none",  # at boot it removes the containers of any other MiniStack
-            "SFN_WAIT_SCALE": sys.argv[1],
+            "SFN_WAIT_SCALE": str(wait_scale(clock.speed)),
             "TMPDIR": folder,
             "HOME": folder,
             "S3_DATA_DIR": f"{folder}/s3",

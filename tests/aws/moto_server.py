@@ -16,8 +16,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from . import child, front
-from .strict import acm, faults, record, throttle  # importing the package puts the strict layer in place
-from .strict.clock import clock
+from .buckets import buckets
+from .clock import clock
+from .strict import acm, faults, record  # importing the package puts the strict layer in place
 from .strict.settings import settings
 
 CONTROL = "/_albatross/"
@@ -45,21 +46,19 @@ def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> 
                 front.follow()
                 record.clear()
                 faults.end()
-                throttle.switch(False)
+                buckets.switch(False)
                 settings.reset()
             return {}
         case "POST", ["throttle"]:
             with record.lock:
-                throttle.switch(body["on"])
+                buckets.switch(body["on"])
             return {}
         case "GET" | "POST", ["settings"]:
             with record.lock:
                 settings.change(**body)
             return vars(settings)
         case "GET" | "POST", ["clock"]:
-            if "speed" in body:
-                clock.speed = float(body["speed"])
-            clock.advance(float(body.get("advance", 0)))
+            clock.change(body)
             return {"speed": clock.speed, "now": clock.now()}
         case "GET" | "POST" | "DELETE", ["faults"]:
             with record.lock:

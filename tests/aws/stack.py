@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +71,26 @@ class Execution:
     @property
     def running(self) -> bool:
         return self.status == "RUNNING"
+
+
+def whole_history(client, execution: str, **parameters: object) -> list[dict]:
+    """The history of an execution that has ended or will, over all pages."""
+    pages = client.get_paginator("get_execution_history")
+
+    def ended() -> list[dict] | None:
+        found = pages.paginate(executionArn=execution, **parameters)
+        events = [event for page in found for event in page["events"]]
+        ends = [event["type"] for event in events if event["type"].startswith("Execution")]
+        return events if set(ends) > {"ExecutionStarted"} else None
+
+    return until(ended, f"the end of {execution}")
+
+
+def transitions(history: list[dict]) -> int:
+    """State transitions as AWS bills them: each state entered, and each retry of a task (Step Functions pricing)."""
+    kinds = Counter(event["type"] for event in history)
+    entered = sum(count for kind, count in kinds.items() if kind.endswith("StateEntered"))
+    return entered + kinds["TaskScheduled"] - kinds["TaskStateEntered"]
 
 
 @dataclass(frozen=True)
@@ -272,6 +293,10 @@ class Stack:
             stateMachineArn=self.machine(machine), **wanted
         )
         return [execution["executionArn"] for page in pages for execution in page["executions"]]
+
+    def history(self, arn: str) -> list[dict]:
+        """An execution's whole history."""
+        return whole_history(self._sfn, arn)
 
     def reaction(self, ended: str) -> Execution:
         """The execution that the rule on an ended provision has started, ended."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
-from .stack import until
+from .stack import whole_history
 
 SETTLED = 3600  # AWS seconds after which nothing takes time any more
 ALB_ZONE = "Z35SXDOTRQ7X7K"
@@ -223,16 +223,5 @@ class Machine:
         return started["executionArn"]
 
     def history(self, execution: str, **parameters) -> list[dict]:
-        """The history of an execution that has ended or will, over pages."""
-        pages = self.client.get_paginator("get_execution_history")
-
-        def ended() -> list[dict] | None:
-            found = [
-                event
-                for page in pages.paginate(executionArn=execution, **parameters)
-                for event in page["events"]
-            ]
-            kinds = {event["type"] for event in found}
-            return found if kinds & {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"} else None
-
-        return until(ended, f"the end of {execution}")
+        """An execution's whole history."""
+        return whole_history(self.client, execution, **parameters)

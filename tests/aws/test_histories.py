@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from .local import LocalAws
-from .support import Machine, until
+from .stack import transitions, until
+from .support import Machine
 
 MISSING = {
     "Type": "Task",
@@ -105,6 +106,10 @@ def test_a_retry_is_scheduled_again(history):
         ("TaskSubmitted", *nested): 1,
         ("TaskSucceeded", *nested): 1,
     }
+
+
+def test_transitions_are_states_entered_and_retries(history):
+    assert transitions(history) == 7 + 3 + 3 + 1
 
 
 def test_events_are_numbered_and_linked_to_the_one_before_in_their_branch(history):

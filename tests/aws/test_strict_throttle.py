@@ -1,13 +1,13 @@
 """Throttling as the services' guides have it: bursts, tokens a second, whose buckets they are, each service's error.
 
-The guides are named beside the figures, in strict/throttle.py.
+The guides are named beside the figures, in strict/throttle.py and, of Step Functions, ministack_server.py.
 """
 
 import pytest
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
-from .support import Balancer, refused
+from .support import Balancer, Machine, refused
 
 ABSENT = "arn:aws:elasticloadbalancing:us-east-1:123456789012:{}/app/absent/0"
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/absent"
@@ -70,6 +70,41 @@ def test_a_burst_then_so_many_a_second(aws, service, operation, parameters, burs
     assert passes(client, operation, burst + 1, **parameters) == burst, (
         "a bucket holds no more than its burst"
     )
+
+
+EXECUTION = {"executionArn": "arn:aws:states:us-east-1:123456789012:execution:absent:absent"}
+MACHINE = {"stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:absent"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "burst", "rate"),
+    [
+        ("describe_execution", EXECUTION, 300, 15),
+        ("get_execution_history", EXECUTION, 400, 20),
+        ("list_executions", MACHINE, 200, 5),
+    ],
+)
+def test_step_functions_throttles_functions_and_no_test(aws, operation, parameters, burst, rate):
+    function = aws.client("stepfunctions", app="find-environments")
+    assert passes(function, operation, burst + 1, **parameters) == burst
+    assert aws.execution_calls()[-1]["error"] == "ThrottlingException"
+    with pytest.raises(AssertionError, match="came through"):
+        passes(aws.client("stepfunctions"), operation, 1, **parameters)
+    aws.advance(1)
+    assert passes(function, operation, burst + 1, **parameters) == rate
+
+
+def test_a_state_machine_shares_the_bucket(aws, name):
+    passes(aws.client("stepfunctions", app="find-environments"), "describe_execution", 301, **EXECUTION)
+    describe = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+        "Arguments": {"ExecutionArn": EXECUTION["executionArn"]},
+        "End": True,
+    }
+    machine = Machine(aws, name, {"Describe": describe})
+    failed = machine.history(machine.start())[-1]["executionFailedEventDetails"]
+    assert (failed["error"], failed["cause"]) == ("Sfn.ThrottlingException", "Rate exceeded")
 
 
 @pytest.mark.parametrize(

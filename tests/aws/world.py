@@ -69,7 +69,8 @@ class World:
         self.instances = [self.instance(self.subnets[n % 2], self.group) for n in range(instances)]
         self.allocation, self.public_ip = self._address(self.instances[0])
         labels = self.domain.split(".")
-        self.zone = self.hosted_zone(".".join(labels[1:] if len(labels) > 2 else labels))
+        self.zone_name = ".".join(labels[1:] if len(labels) > 2 else labels)
+        self.zone = self.hosted_zone(self.zone_name)
         self.put_record({"Type": "A", "TTL": TTL, "ResourceRecords": [{"Value": self.public_ip}]})
 
     def __enter__(self) -> "World":
@@ -139,6 +140,11 @@ class World:
         """Write a record as its user would: by default at the domain."""
         change = {"Action": action, "ResourceRecordSet": {"Name": name or self.domain} | record}
         self._route53.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch={"Changes": [change]})
+
+    def create_records(self, records: list[dict]) -> None:
+        """Write many records at once; none of them may be there."""
+        changes = [{"Action": "CREATE", "ResourceRecordSet": record} for record in records]
+        self._route53.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch={"Changes": changes})
 
     def records(self, name: str | None = None) -> list[dict]:
         """The zone's records, or those of one name."""

@@ -12,8 +12,8 @@ from moto.core.exceptions import AWSError
 from moto.elbv2.models import elbv2_backends
 
 from ..authority import Authority
-from . import clock as delays
-from .clock import clock
+from ..clock import clock
+from . import delays
 from .paging import Pages, paged
 from .patch import replaces
 from .route53 import normal, public_records

@@ -17,8 +17,9 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.ec2.utils import random_public_ip
 
+from ..clock import clock
 from . import unconfirmed
-from .clock import INTERFACES, TERMINATED, clock
+from .delays import INTERFACES, TERMINATED
 from .paging import Pages, paged
 from .patch import replaces
 

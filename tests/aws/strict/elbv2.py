@@ -25,8 +25,9 @@ from moto.elbv2.ssl_policies import SSL_POLICIES
 from moto.moto_api._internal import mock_random
 from moto.utilities.utils import ARN_PARTITION_REGEX
 
+from ..clock import clock
 from . import acm, unconfirmed
-from .clock import ACTIVE, clock
+from .delays import ACTIVE
 from .ec2 import has_internet_route, release_interfaces, set_interfaces
 from .paging import Pages, paged
 from .patch import replaces

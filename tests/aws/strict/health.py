@@ -5,7 +5,8 @@ import ipaddress
 
 from moto.elbv2.models import FakeHealthStatus, FakeLoadBalancer, FakeTargetGroup
 
-from .clock import TARGET_INITIAL, clock
+from ..clock import clock
+from .delays import TARGET_INITIAL
 from .ec2 import interfaces_of
 
 BACKEND_TAG = "local:backend"

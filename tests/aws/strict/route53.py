@@ -9,7 +9,8 @@ from moto.route53.models import FakeZone, RecordSet, Route53Backend, reverse_dom
 from moto.route53.responses import Route53
 from moto.route53.utils import validate_domain_name
 
-from .clock import IN_SYNC, clock
+from ..clock import clock
+from .delays import IN_SYNC
 from .paging import EVERYTHING, Pages, page_size
 from .patch import replaces
 

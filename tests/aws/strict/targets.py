@@ -3,8 +3,8 @@
 from moto.elbv2.exceptions import ELBClientError
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeTargetGroup, elbv2_backends
 
+from ..clock import clock
 from . import health
-from .clock import clock
 from .elbv2 import sending
 from .patch import replaces
 

@@ -1,23 +1,7 @@
-"""AWS time: what AWS takes time for, in AWS seconds, on a clock that can be sped up, stopped and moved.
-
-AWS promises none of these; they are figures that have been seen. The deregistration delay is not among them: it is an
-attribute of each target group.
-"""
+"""AWS's time on a clock that can be sped up, stopped and moved: each of the two servers has one."""
 
 import math
 import time
-
-RECORDS = 5  # RequestCertificate until DescribeCertificate shows the validation records
-VALIDATED = 50  # the validation CNAME stands until its ValidationStatus is SUCCESS
-ISSUED = 60  # the validation CNAME stands until the certificate is ISSUED: some time after SUCCESS
-ACTIVE = 150  # CreateLoadBalancer until the load balancer is active
-TARGET_INITIAL = 10  # RegisterTargets until the first health check counts
-INTERFACES = 60  # DeleteLoadBalancer until its network interfaces are gone
-VALIDATION_TIME_OUT = 72 * 3600  # RequestCertificate until ACM gives up on the validation records
-TERMINATED = 3600  # TerminateInstances until the instance is forgotten
-IN_USE = 30  # the last listener is gone until ACM takes the load balancer out of InUseBy
-IN_SYNC = 30  # ChangeResourceRecordSets until GetChange says INSYNC
-TOKEN = 3600  # an idempotency token of RequestCertificate means the same request for so long
 
 
 class Clock:
@@ -49,6 +33,12 @@ class Clock:
     def speed(self, speed: float) -> None:
         self._aws, self._real = self.now(), time.monotonic()
         self._speed = speed
+
+    def change(self, body: dict) -> None:
+        """As a request to a server's control path says: another `speed`, or an `advance`."""
+        if "speed" in body:
+            self.speed = float(body["speed"])
+        self.advance(float(body.get("advance", 0)))
 
     def advance(self, seconds: float) -> None:
         """Let so many AWS seconds pass at once."""
