@@ -7,7 +7,7 @@ use serde_json::Value;
 use sfn::operation::describe_execution::DescribeExecutionOutput;
 use sfn::types::ExecutionStatus;
 
-use crate::environment::{Input, OnFailure};
+use crate::environment::{Input, Mode, OnFailure};
 use crate::error::{Call, Codes, Error, Result};
 
 /// `detail` of a "Step Functions Execution Status Change" (Step Functions developer guide, EventBridge events).
@@ -27,7 +27,7 @@ pub fn ended(event: &Value) -> Option<Ended> {
     (event.source == "aws.states").then(|| serde_json::from_value(event.detail).ok()).flatten()
 }
 
-/// What a provision execution's input says of its environment; `None` where it was refused as bad input.
+/// What a provision execution's input says of its environment; `None` where it was refused as bad input, or was just to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
     pub name: String,
@@ -39,6 +39,9 @@ pub struct Wish {
 impl Wish {
     pub fn of(input: &str) -> Option<Wish> {
         let input = Input::parse(serde_json::from_str(input).ok()?).ok()?;
+        if input.mode == Mode::Plan {
+            return None;
+        }
         Some(Wish {
             name: input.name(),
             domain: input.domain,
@@ -95,5 +98,7 @@ mod tests {
         assert!(ended(&event("aws.events", json!({}))).is_none());
         assert!(ended(&json!({})).is_none());
         assert!(Wish::of("{\"domain\": \"*\"}").is_none());
+        let plan = "{\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"], \"mode\": \"plan\"}";
+        assert!(Wish::of(plan).is_none());
     }
 }

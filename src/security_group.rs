@@ -17,6 +17,10 @@ use crate::tags::{self, OPEN, Tags};
 /// The load balancer's ports, open to the allowed ranges.
 const FRONT_PORTS: [i32; 2] = [80, 443];
 
+/// In the rows of answers.
+const RESOURCE: &str = "security group";
+const RULE: &str = "rule that admits the load balancer";
+
 /// A group's description cannot be changed later and shows in the console.
 const DESCRIPTION: &str = "Albatross: HTTP and HTTPS to the load balancer";
 
@@ -58,17 +62,25 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
 
 /// The load balancer's group, `found` or made, with just the rules that the environment wants.
 pub async fn ensure(client: &ec2::Client, environment: &Environment, found: Option<String>) -> Result<(String, Step)> {
-    let (id, mut outcome) = match found {
-        Some(id) => (id, Outcome::Found),
-        None => (create(client, environment).await?, Outcome::Created),
+    let (id, standing, new) = match found {
+        Some(id) => {
+            let standing = rules(client, vec![filter("group-id", &id)]).await?;
+            (id, standing, false)
+        }
+        None => (create(client, environment).await?, vec![], true),
     };
-    let standing =
-        if outcome == Outcome::Created { vec![] } else { rules(client, vec![filter("group-id", &id)]).await? };
-    if settle(client, environment, &id, &standing).await? && outcome == Outcome::Found {
-        outcome = Outcome::Changed;
-    }
-    let step = Step::new("security group", &id, outcome);
+    let difference = differ(environment, &standing);
+    settle(client, &id, &difference).await?;
+    let step = if new { Step::new(RESOURCE, &id, Outcome::Created) } else { difference.step(&id) };
     Ok((id, step))
+}
+
+/// What [`ensure`] would do.
+pub async fn plan(client: &ec2::Client, environment: &Environment, found: Option<&String>) -> Result<Step> {
+    match found {
+        Some(id) => Ok(differ(environment, &rules(client, vec![filter("group-id", id)]).await?).step(id)),
+        None => Ok(Step::new(RESOURCE, "", Outcome::Created)),
+    }
 }
 
 async fn create(client: &ec2::Client, environment: &Environment) -> Result<String> {
@@ -94,13 +106,21 @@ async fn create(client: &ec2::Client, environment: &Environment) -> Result<Strin
     }
 }
 
-/// Adds the rules that are missing and takes away what is too much; answers whether anything changed.
-async fn settle(
-    client: &ec2::Client,
-    environment: &Environment,
-    id: &str,
-    standing: &[SecurityGroupRule],
-) -> Result<bool> {
+/// The rules that are missing, by port and range, and those that are too much.
+struct Difference<'a> {
+    missing: Vec<(i32, IpNet)>,
+    excess: Vec<&'a SecurityGroupRule>,
+}
+
+impl Difference<'_> {
+    fn step(&self, id: &str) -> Step {
+        let missing = self.missing.iter().map(|(port, range)| format!("+ tcp {port} from {range}"));
+        let excess = self.excess.iter().map(|rule| format!("- {}", told(rule)));
+        Step::settled(RESOURCE, id, missing.chain(excess).collect())
+    }
+}
+
+fn differ<'a>(environment: &Environment, standing: &'a [SecurityGroupRule]) -> Difference<'a> {
     let wanted: BTreeSet<(i32, IpNet)> = FRONT_PORTS
         .iter()
         .flat_map(|port| environment.allowed_cidrs.iter().map(move |range| (*port, *range)))
@@ -109,12 +129,16 @@ async fn settle(
     for rule in standing.iter().filter(|rule| rule.is_egress() != Some(true)) {
         match front(rule).filter(|front| wanted.contains(front)) {
             Some(front) => drop(found.insert(front)),
-            None => excess.extend(rule.security_group_rule_id.clone()),
+            None => excess.push(rule),
         }
     }
-    let missing: Vec<IpPermission> = wanted.difference(&found).map(|(port, range)| permission(*port, *range)).collect();
-    let changes = !missing.is_empty() || !excess.is_empty();
+    Difference { missing: wanted.difference(&found).copied().collect(), excess }
+}
+
+async fn settle(client: &ec2::Client, id: &str, difference: &Difference<'_>) -> Result<()> {
+    let Difference { missing, excess } = difference;
     if !missing.is_empty() {
+        let missing = missing.iter().map(|(port, range)| permission(*port, *range)).collect();
         client
             .authorize_security_group_ingress()
             .group_id(id)
@@ -126,9 +150,22 @@ async fn settle(
             .appears_late(&["InvalidGroup.NotFound", "InvalidPermission.Duplicate"])?;
     }
     if !excess.is_empty() {
-        revoke(client, id, excess).await?;
+        revoke(client, id, excess.iter().filter_map(|rule| rule.security_group_rule_id.clone()).collect()).await?;
     }
-    Ok(changes)
+    Ok(())
+}
+
+/// A rule for a row: `tcp 22 from 0.0.0.0/0`.
+fn told(rule: &SecurityGroupRule) -> String {
+    let group = rule.referenced_group_info().and_then(|other| other.group_id());
+    let source = rule.cidr_ipv4().or(rule.cidr_ipv6()).or(rule.prefix_list_id()).or(group);
+    let protocol = rule.ip_protocol().filter(|protocol| *protocol != "-1").unwrap_or("all");
+    let ports = match (rule.from_port(), rule.to_port()) {
+        (Some(first), Some(last)) if first == last => format!(" {first}"),
+        (Some(first), Some(last)) => format!(" {first}-{last}"),
+        _ => String::new(),
+    };
+    format!("{protocol}{ports} from {}", source.unwrap_or("elsewhere"))
 }
 
 /// The port and range of a rule that is like ours.
@@ -231,26 +268,36 @@ fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
 
 /// The rules in the instances' groups that admit the load balancer, tagged ours: `front` is the load balancer's group.
 pub async fn open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
+    let mut steps = plan_open(client, environment, front).await?;
+    for step in steps.iter_mut().filter(|step| step.outcome == Outcome::Created) {
+        step.outcome = admit(client, environment, &step.id, front).await?;
+    }
+    Ok(steps)
+}
+
+/// What [`open`] would do.
+pub async fn plan_open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
     if environment.groups_to_open.is_empty() {
         return Ok(vec![]);
     }
     let of_groups = Filter::builder().name("group-id").set_values(Some(environment.groups_to_open.clone())).build();
     let standing = rules(client, vec![of_groups]).await?;
-    let port = i32::from(environment.port);
-    let mut steps = vec![];
-    for group in &environment.groups_to_open {
-        let stands = standing.iter().any(|rule| {
-            rule.group_id() == Some(group)
-                && rule.is_egress() != Some(true)
-                && rule.referenced_group_info().and_then(|other| other.group_id()) == Some(front)
-                && rule.ip_protocol() == Some("tcp")
-                && rule.from_port() <= Some(port)
-                && Some(port) <= rule.to_port()
-        });
-        let outcome = if stands { Outcome::Found } else { admit(client, environment, group, front).await? };
-        steps.push(Step::new("rule that admits the load balancer", group, outcome));
-    }
-    Ok(steps)
+    let row = |group: &String| {
+        let stands = standing.iter().any(|rule| lets_in(rule, group, front, environment.port));
+        Step::new(RULE, group, if stands { Outcome::Found } else { Outcome::Created })
+    };
+    Ok(environment.groups_to_open.iter().map(row).collect())
+}
+
+/// The rule of `group` admits TCP on the port from the group `front`.
+fn lets_in(rule: &SecurityGroupRule, group: &str, front: &str, port: u16) -> bool {
+    let port = i32::from(port);
+    rule.group_id() == Some(group)
+        && rule.is_egress() != Some(true)
+        && rule.referenced_group_info().and_then(|other| other.group_id()) == Some(front)
+        && rule.ip_protocol() == Some("tcp")
+        && rule.from_port() <= Some(port)
+        && Some(port) <= rule.to_port()
 }
 
 async fn admit(client: &ec2::Client, environment: &Environment, group: &str, front: &str) -> Result<Outcome> {
