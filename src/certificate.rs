@@ -287,6 +287,24 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_certificate_tells_the_record_of_the_next() {
+        let mut environment = Environment::example();
+        let record = ValidationRecord { name: "_a".into(), value: "_b".into() };
+        let mut ours = certificate(&["api.example.com"], &[]);
+        ours.records = vec![record.clone()];
+        assert_eq!(awaited(&environment, &[]), Some(&[][..]));
+        assert_eq!(plan(&environment, &[]).outcome, Outcome::Created);
+        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), None);
+        assert_eq!(plan(&environment, std::slice::from_ref(&ours)), Step::new(RESOURCE, "arn", Outcome::Found));
+        ours.status = CertificateStatus::Failed;
+        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(&[record][..]));
+        assert_eq!(plan(&environment, &[ours]).outcome, Outcome::Created);
+        environment.certificate_arn = Some("given".into());
+        assert_eq!(awaited(&environment, &[]), None);
+        assert_eq!(plan(&environment, &[]), Step::new(RESOURCE, "given", Outcome::Found));
+    }
+
+    #[test]
     fn a_load_balancer_of_ours_that_lingers_is_no_foreign_user() {
         let ours = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/api-elb/50dc6c495c0c9188";
         let other = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/my-api-elb/50dc6c495c0c9188";

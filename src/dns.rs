@@ -645,7 +645,6 @@ pub async fn remove_cname(client: &route53::Client, zone: &str, record: &Validat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::{HealthCheck, Mode, OnFailure};
     use crate::instance::Target;
     use aws_sdk_route53::types::{HostedZoneConfig, ResourceRecordSetRegion};
 
@@ -653,31 +652,8 @@ mod tests {
     const INSTANCE: &str = "203.0.113.7";
 
     fn environment(dns: DnsPolicy) -> Environment {
-        Environment {
-            stack: "albatross".into(),
-            name: "api-example-com".into(),
-            domain: DOMAIN.into(),
-            zone: Zone { id: "Z1".into(), name: "example.com".into() },
-            vpc: "vpc-1".into(),
-            subnets: vec![],
-            instances: vec![Target {
-                id: "i-1".into(),
-                addresses: vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()],
-            }],
-            groups_to_open: vec![],
-            port: 80,
-            health_check: HealthCheck::default(),
-            allowed_cidrs: vec![],
-            tls_policy: String::new(),
-            hsts_max_age: 300,
-            ip_address_type: IpAddressType::Ipv4,
-            certificate_arn: None,
-            dns,
-            on_failure: OnFailure::Rollback,
-            keep_until: None,
-            mode: Mode::Apply,
-            complete: false,
-        }
+        let addresses = vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()];
+        Environment { dns, instances: vec![Target { id: "i-1".into(), addresses }], ..Environment::example() }
     }
 
     fn front(dns_name: &str) -> Front {

@@ -246,6 +246,35 @@ impl Environment {
     }
 }
 
+#[cfg(test)]
+impl Environment {
+    /// For the tests of what works on one: `api.example.com` before the instance `i-1`.
+    pub fn example() -> Self {
+        Environment {
+            stack: "albatross".into(),
+            name: "api-example-com".into(),
+            domain: "api.example.com".into(),
+            zone: Zone { id: "Z1".into(), name: "example.com".into() },
+            vpc: "vpc-1".into(),
+            subnets: vec!["subnet-a".into(), "subnet-b".into()],
+            instances: vec![Target { id: "i-1".into(), addresses: vec![] }],
+            groups_to_open: vec![],
+            port: 80,
+            health_check: HealthCheck::default(),
+            allowed_cidrs: vec!["0.0.0.0/0".parse().unwrap()],
+            tls_policy: default_tls_policy(),
+            hsts_max_age: default_hsts_max_age(),
+            ip_address_type: IpAddressType::Ipv4,
+            certificate_arn: None,
+            dns: DnsPolicy::Takeover,
+            on_failure: OnFailure::Rollback,
+            keep_until: None,
+            mode: Mode::Apply,
+            complete: false,
+        }
+    }
+}
+
 pub fn load_balancer_name(environment: &str) -> String {
     format!("{environment}-elb")
 }

@@ -283,3 +283,55 @@ pub fn plan_redirect(http: &Http) -> Step {
     let change = (!http.redirects).then(|| "default action: forward → redirect to HTTPS".to_owned());
     Step::settled("redirect to HTTPS", &http.arn, change.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(port: i32, action: Action) -> Listener {
+        Listener::builder().listener_arn("arn").port(port).default_actions(action).build()
+    }
+
+    fn closed() -> Action {
+        Action::builder().r#type(ActionTypeEnum::FixedResponse).build()
+    }
+
+    #[test]
+    fn the_http_listener_forwards_or_redirects() {
+        let outcome = |listeners: Vec<Listener>| plan_http(&Listeners(listeners), "tg").outcome;
+        assert_eq!(outcome(vec![on(HTTPS, forward("tg"))]), Outcome::Created);
+        assert_eq!(outcome(vec![on(HTTP, forward("tg"))]), Outcome::Found);
+        assert_eq!(outcome(vec![on(HTTP, redirect())]), Outcome::Found);
+        assert_eq!(outcome(vec![on(HTTP, forward("other"))]), Outcome::Changed);
+        let step = plan_http(&Listeners(vec![on(HTTP, closed())]), "tg");
+        assert_eq!(step.changes, ["default action: fixed-response → forward to tg"]);
+        let step = plan_redirect(&Http { arn: "arn".into(), redirects: false });
+        assert_eq!(step.changes, ["default action: forward → redirect to HTTPS"]);
+    }
+
+    #[test]
+    fn the_https_listener_differs_by_all_that_it_serves() {
+        let environment = Environment::example();
+        let certificate = |arn: &str| Certificate::builder().certificate_arn(arn).build();
+        let mut listener = on(HTTPS, forward("tg"));
+        listener.protocol = Some(ProtocolEnum::Https);
+        listener.ssl_policy = Some(environment.tls_policy.clone());
+        listener.certificates = Some(vec![certificate("c")]);
+        let step = |listener: &Listener| differ(&Listeners(vec![listener.clone()]), &environment, "tg", "c");
+        assert_eq!(step(&listener), Step::new(HTTPS_LISTENER, "arn", Outcome::Found));
+        let hsts = Some("HSTS: none → max-age=300".to_owned());
+        assert_eq!(with_hsts(step(&listener), hsts).outcome, Outcome::Changed);
+        listener.ssl_policy = Some("old".into());
+        listener.certificates = Some(vec![certificate("d")]);
+        listener.default_actions = Some(vec![closed()]);
+        assert_eq!(
+            step(&listener).changes,
+            [
+                format!("TLS policy: old → {}", environment.tls_policy),
+                "certificate: d → c".into(),
+                "default action: fixed-response → forward to tg".into(),
+            ]
+        );
+        assert_eq!(differ(&Listeners::default(), &environment, "tg", "c").outcome, Outcome::Created);
+    }
+}

@@ -317,3 +317,37 @@ pub async fn remove(client: &elb::Client, arn: &str) -> Result<()> {
         .unless(&["LoadBalancerNotFound"])
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use elb::types::AvailabilityZone;
+
+    #[test]
+    fn a_load_balancer_differs_call_by_call() {
+        let subnet = |id: &str| AvailabilityZone::builder().subnet_id(id).build();
+        let as_wanted = LoadBalancer::builder()
+            .security_groups("sg-1")
+            .ip_address_type(ElbAddresses::Ipv4)
+            .availability_zones(subnet("subnet-b"));
+        let found = as_wanted.clone().availability_zones(subnet("subnet-a")).build();
+        let mut environment = Environment::example();
+        let changes = |environment: &Environment, found: &LoadBalancer, drops: &str, group: &str| {
+            differ(environment, found, &Tags::default(), drops, group).step("arn").changes
+        };
+        assert!(changes(&environment, &found, "true", "sg-1").is_empty());
+        environment.ip_address_type = IpAddressType::Dualstack;
+        environment.keep_until = Some("2099-01-01T00:00:00Z".into());
+        let other = as_wanted.availability_zones(subnet("subnet-c")).build();
+        assert_eq!(
+            changes(&environment, &other, "", "sg-2"),
+            [
+                "drop invalid headers: none → true",
+                "security groups: sg-1 → sg-2",
+                "subnets: subnet-b, subnet-c → subnet-a, subnet-b",
+                "IP addresses: ipv4 → dualstack",
+                "albatross:keep-until: none → 2099-01-01T00:00:00Z",
+            ]
+        );
+    }
+}

@@ -424,3 +424,33 @@ async fn holders(client: &ec2::Client, id: &str) -> Result<Error> {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(id: &str, port: i32, range: &str) -> SecurityGroupRule {
+        SecurityGroupRule::builder()
+            .security_group_rule_id(id)
+            .is_egress(false)
+            .ip_protocol("tcp")
+            .from_port(port)
+            .to_port(port)
+            .cidr_ipv4(range)
+            .build()
+    }
+
+    #[test]
+    fn a_group_differs_by_what_it_lacks_and_has_too_much() {
+        let environment = Environment::example();
+        let egress = SecurityGroupRule::builder().is_egress(true).ip_protocol("-1").cidr_ipv4("0.0.0.0/0").build();
+        let all = SecurityGroupRule::builder().is_egress(false).ip_protocol("-1").prefix_list_id("pl-1").build();
+        let standing = [rule("80", 80, "0.0.0.0/0"), rule("443", 443, "0.0.0.0/0"), egress];
+        assert_eq!(differ(&environment, &standing).step("sg-1"), Step::new(RESOURCE, "sg-1", Outcome::Found));
+        let standing = [rule("80", 80, "0.0.0.0/0"), rule("22", 22, "10.0.0.0/8"), all];
+        assert_eq!(
+            differ(&environment, &standing).step("sg-1").changes,
+            ["+ tcp 443 from 0.0.0.0/0", "- tcp 22 from 10.0.0.0/8", "- all from pl-1"]
+        );
+    }
+}

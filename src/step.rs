@@ -43,3 +43,23 @@ pub fn change(what: &str, found: impl Display, wanted: impl Display) -> Option<S
     let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
     (found != wanted).then(|| format!("{what}: {} → {}", or_none(&found), or_none(&wanted)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_where_there_is_one() {
+        assert_eq!(change("port", 80, "80"), None);
+        assert_eq!(change("port", "", 80).unwrap(), "port: none → 80");
+    }
+
+    #[test]
+    fn what_is_not_made_has_no_id_and_what_is_as_wanted_no_changes() {
+        let row = |step: Step| serde_json::to_string(&step).unwrap();
+        assert_eq!(row(Step::new("x", "", Outcome::Created)), r#"{"resource":"x","outcome":"created"}"#);
+        assert_eq!(row(Step::settled("x", "1", vec![])), r#"{"resource":"x","id":"1","outcome":"found"}"#);
+        let changed = Step::settled("x", "1", vec!["a: 1 → 2".into()]);
+        assert_eq!(row(changed), r#"{"resource":"x","id":"1","outcome":"changed","changes":["a: 1 → 2"]}"#);
+    }
+}

@@ -323,3 +323,51 @@ pub async fn remove(client: &elb::Client, arn: &str) -> Result<()> {
         other => other.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_differs_by_its_health_check() {
+        let environment = Environment::example();
+        let as_wanted = TargetGroup::builder()
+            .target_group_arn("arn")
+            .health_check_path("/health")
+            .health_check_interval_seconds(10)
+            .health_check_timeout_seconds(5)
+            .healthy_threshold_count(2)
+            .unhealthy_threshold_count(2)
+            .matcher(Matcher::builder().http_code("200").build());
+        let found = as_wanted.clone().build();
+        assert_eq!(plan(&environment, Some(&found)), Step::new(RESOURCE, "arn", Outcome::Found));
+        let other = as_wanted.health_check_path("/").set_matcher(None).build();
+        assert_eq!(
+            plan(&environment, Some(&other)).changes,
+            ["health check path: / → /health", "health check matcher: none → 200"]
+        );
+        assert_eq!(plan(&environment, None), Step::new(RESOURCE, "", Outcome::Created));
+    }
+
+    #[test]
+    fn targets_go_come_and_stay() {
+        let target = |id: &str, port: i32, state: TargetHealthStateEnum| Target {
+            id: id.into(),
+            port,
+            state,
+            reason: String::new(),
+        };
+        let rows = |standing: &[Target]| -> Vec<(String, Outcome)> {
+            let steps = differ(&Environment::example(), standing).steps();
+            steps.into_iter().map(|step| (step.id, step.outcome)).collect()
+        };
+        let (i1, i2) = (|| "i-1".to_owned(), || "i-2".to_owned());
+        use TargetHealthStateEnum::{Draining, Healthy, Unhealthy};
+        assert_eq!(rows(&[]), [(i1(), Outcome::Created)]);
+        assert_eq!(rows(&[target("i-1", 80, Unhealthy)]), [(i1(), Outcome::Found)]);
+        assert_eq!(rows(&[target("i-1", 80, Draining)]), [(i1(), Outcome::Created)]);
+        assert_eq!(rows(&[target("i-1", 8080, Healthy)]), [(i1(), Outcome::Removed), (i1(), Outcome::Created)]);
+        let both = [target("i-2", 80, Healthy), target("i-1", 80, Healthy)];
+        assert_eq!(rows(&both), [(i2(), Outcome::Removed), (i1(), Outcome::Found)]);
+    }
+}
