@@ -1,8 +1,6 @@
 //! Tells what a provision would make, change or find, and changes nothing: the rows of its answer, in their order, its
 //! edits of the DNS records, and the cost. Each row comes from the comparison that the state which acts goes by.
 
-use std::net::Ipv4Addr;
-
 use albatross::certificate::{self, Certificate};
 use albatross::environment::{Environment, Mode};
 use albatross::error::Result;
@@ -78,11 +76,9 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     steps.push(listener::plan_redirect(&listeners.http().unwrap_or_default()));
     steps.push(dns::pointed(&environment, &front, &edits));
     dns.extend(dns::diff(&environment, &front, &edits));
-    let Environment { name, domain, mode, subnets, instances, .. } = environment;
-    let addresses = instances.iter().flat_map(|instance| &instance.addresses);
-    let public = addresses.filter(|address| address.parse::<Ipv4Addr>().is_ok()).count();
     let region = clients.config.region().map_or("", |region| region.as_ref());
-    let cost = price::environment(region, subnets.len(), public);
+    let cost = price::environment(region, environment.subnets.len(), environment.public_ipv4());
+    let Environment { name, domain, mode, .. } = environment;
     Ok(Answer { environment: name, domain, mode, steps, dns, cost })
 }
 

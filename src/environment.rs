@@ -1,6 +1,6 @@
 //! The input of a provision, its validation, and the names that follow from it. No I/O.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
@@ -238,6 +238,12 @@ impl Environment {
             }
         }
         Ok(())
+    }
+
+    /// How many public IPv4 addresses the instances have: each is billed.
+    pub fn public_ipv4(&self) -> usize {
+        let addresses = self.instances.iter().flat_map(|instance| &instance.addresses);
+        addresses.filter(|address| address.parse::<Ipv4Addr>().is_ok()).count()
     }
 
     /// The Strict-Transport-Security header.

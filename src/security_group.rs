@@ -62,25 +62,23 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
 
 /// The load balancer's group, `found` or made, with just the rules that the environment wants.
 pub async fn ensure(client: &ec2::Client, environment: &Environment, found: Option<String>) -> Result<(String, Step)> {
-    let (id, standing, new) = match found {
-        Some(id) => {
-            let standing = rules(client, vec![filter("group-id", &id)]).await?;
-            (id, standing, false)
-        }
-        None => (create(client, environment).await?, vec![], true),
+    let Some(id) = found else {
+        let id = create(client, environment).await?;
+        settle(client, &id, &differ(environment, &[])).await?;
+        return Ok((id.clone(), Step::new(RESOURCE, id, Outcome::Created)));
     };
+    let standing = rules(client, vec![filter("group-id", &id)]).await?;
     let difference = differ(environment, &standing);
     settle(client, &id, &difference).await?;
-    let step = if new { Step::new(RESOURCE, &id, Outcome::Created) } else { difference.step(&id) };
+    let step = difference.step(&id);
     Ok((id, step))
 }
 
 /// What [`ensure`] would do.
 pub async fn plan(client: &ec2::Client, environment: &Environment, found: Option<&String>) -> Result<Step> {
-    match found {
-        Some(id) => Ok(differ(environment, &rules(client, vec![filter("group-id", id)]).await?).step(id)),
-        None => Ok(Step::new(RESOURCE, "", Outcome::Created)),
-    }
+    let Some(id) = found else { return Ok(Step::new(RESOURCE, "", Outcome::Created)) };
+    let standing = rules(client, vec![filter("group-id", id)]).await?;
+    Ok(differ(environment, &standing).step(id))
 }
 
 async fn create(client: &ec2::Client, environment: &Environment) -> Result<String> {
