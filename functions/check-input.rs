@@ -1,7 +1,7 @@
 //! First state of provision: checks the whole input and resolves it to an environment, by reads alone; then takes the
-//! environment's lock.
+//! environment's lock, unless it is just to plan.
 
-use albatross::environment::{Environment, Input, IpAddressType};
+use albatross::environment::{Environment, Input, IpAddressType, Mode};
 use albatross::error::Result;
 use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
 use serde::Deserialize;
@@ -78,6 +78,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         dns: input.dns,
         on_failure: input.on_failure,
         keep_until: input.keep_until,
+        mode: input.mode,
         complete: false,
     };
     environment.check_standing(&groups)?;
@@ -85,6 +86,9 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     dns::point(&environment, &load_balancer::Front::default(), &standing)?;
     environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);
     let Environment { zone, domain, .. } = &environment;
-    lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?;
+    match environment.mode {
+        Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?,
+        Mode::Plan => drop(lock::check(&zone.id, domain, standing.lock.as_ref())?),
+    }
     Ok(environment)
 }

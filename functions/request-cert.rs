@@ -3,7 +3,7 @@
 use albatross::certificate::{self, Certificate};
 use albatross::environment::Environment;
 use albatross::error::{Error, Result};
-use albatross::step::{Outcome, Step};
+use albatross::step::Step;
 use albatross::{aws, dns, lambda};
 use serde::{Deserialize, Serialize};
 
@@ -31,16 +31,17 @@ async fn request(
     route53: &aws_sdk_route53::Client,
     environment: &Environment,
 ) -> Result<Answer> {
+    let ours = certificate::find(acm, environment).await?;
+    let mut step = certificate::plan(environment, &ours);
     if let Some(given) = &environment.certificate_arn {
-        let steps = vec![Step::new("certificate", given, Outcome::Found)];
-        return Ok(Answer { certificate_arn: given.clone(), steps });
+        return Ok(Answer { certificate_arn: given.clone(), steps: vec![step] });
     }
-    let ours = certificate::ours(acm, &environment.stack, &environment.name, &environment.domain).await?;
-    let (certificate, outcome) = match certificate::best(&ours) {
-        Some(usable) => (usable.clone(), Outcome::Found),
-        None => (certificate::request(acm, environment, arns(&ours)).await?, Outcome::Created),
+    let certificate = match certificate::best(&ours) {
+        Some(usable) => usable.clone(),
+        None => certificate::request(acm, environment, arns(&ours)).await?,
     };
-    let mut steps = vec![Step::new("certificate", &certificate.arn, outcome)];
+    step.id.clone_from(&certificate.arn);
+    let mut steps = vec![step];
     if certificate.check_issued().is_err() {
         if certificate.records.is_empty() {
             let waiting_for = "waiting for ACM to name the validation record".into();

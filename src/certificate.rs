@@ -6,7 +6,12 @@ use aws_sdk_acm as acm;
 
 use crate::environment::{Environment, load_balancer_name};
 use crate::error::{Call, Codes, Error, Result};
+use crate::step::{Outcome, Step};
 use crate::tags::{self, Tags};
+
+/// In the rows of answers.
+const RESOURCE: &str = "certificate";
+pub const RECORD: &str = "validation record";
 
 /// A usable certificate of ours, or a dead one.
 #[derive(Debug, Clone)]
@@ -150,6 +155,30 @@ pub async fn ours(client: &acm::Client, stack: &str, environment: &str, domain: 
     Ok(ours)
 }
 
+/// Those of an environment; none where it has been given one.
+pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec<Certificate>> {
+    match environment.certificate_arn {
+        Some(_) => Ok(vec![]),
+        None => ours(client, &environment.stack, &environment.name, &environment.domain).await,
+    }
+}
+
+/// Whether one is to be requested, where `ours` stand.
+pub fn plan(environment: &Environment, ours: &[Certificate]) -> Step {
+    match environment.certificate_arn.as_ref().or(best(ours).map(|usable| &usable.arn)) {
+        Some(arn) => Step::new(RESOURCE, arn, Outcome::Found),
+        None => Step::new(RESOURCE, "", Outcome::Created),
+    }
+}
+
+/// The validation records that are to stand, where `ours` stand; none as long as ACM has not named them, `None` where the
+/// certificate is issued. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next one's.
+pub fn awaited<'a>(environment: &Environment, ours: &'a [Certificate]) -> Option<&'a [ValidationRecord]> {
+    let known = best(ours).or(ours.first());
+    let is_issued = known.is_some_and(|certificate| certificate.check_issued().is_ok());
+    (environment.certificate_arn.is_none() && !is_issued).then(|| known.map_or(&[][..], |known| &known.records))
+}
+
 /// The one to use: an ISSUED one before a pending one.
 pub fn best(ours: &[Certificate]) -> Option<&Certificate> {
     let of = |status| ours.iter().find(|certificate| certificate.status == status);
@@ -255,6 +284,24 @@ mod tests {
         assert!(certificate(&["example.com", "*.example.com"], &[]).covers("api.example.com"));
         assert!(!certificate(&["*.example.com"], &[]).covers("a.b.example.com"));
         assert!(!certificate(&["*.example.com"], &[]).covers("example.com"));
+    }
+
+    #[test]
+    fn a_dead_certificate_tells_the_record_of_the_next() {
+        let mut environment = Environment::example();
+        let record = ValidationRecord { name: "_a".into(), value: "_b".into() };
+        let mut ours = certificate(&["api.example.com"], &[]);
+        ours.records = vec![record.clone()];
+        assert_eq!(awaited(&environment, &[]), Some(&[][..]));
+        assert_eq!(plan(&environment, &[]).outcome, Outcome::Created);
+        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), None);
+        assert_eq!(plan(&environment, std::slice::from_ref(&ours)), Step::new(RESOURCE, "arn", Outcome::Found));
+        ours.status = CertificateStatus::Failed;
+        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(&[record][..]));
+        assert_eq!(plan(&environment, &[ours]).outcome, Outcome::Created);
+        environment.certificate_arn = Some("given".into());
+        assert_eq!(awaited(&environment, &[]), None);
+        assert_eq!(plan(&environment, &[]), Step::new(RESOURCE, "given", Outcome::Found));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, HostedZone, ResourceRecord, ResourceRecordSet, RrType,
 };
 
-use crate::certificate::ValidationRecord;
+use crate::certificate::{self, ValidationRecord};
 use crate::environment::{DnsPolicy, Environment, IpAddressType, Zone};
 use crate::error::{Call, Error, Result};
 use crate::load_balancer::Front;
@@ -382,6 +382,34 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
     Ok(edits)
 }
 
+/// The edits of [`point`] as a row of the answer.
+pub fn pointed(environment: &Environment, front: &Front, edits: &[Edit]) -> Step {
+    let outcome = match () {
+        () if edits.is_empty() => Outcome::Found,
+        () if edits.iter().any(|edit| matches!(edit, Edit::Delete(_))) => Outcome::Changed,
+        () => Outcome::Created,
+    };
+    let changes = if outcome == Outcome::Changed { diff(environment, front, edits) } else { vec![] };
+    Step { changes, ..Step::new("alias record", &environment.domain, outcome) }
+}
+
+/// Edits for the eye: `- api.example.com A 203.0.113.7`, `+ api.example.com A alias to the load balancer api-elb`.
+pub fn diff(environment: &Environment, front: &Front, edits: &[Edit]) -> Vec<String> {
+    let told = |record: &ResourceRecordSet| {
+        if points_at(record, &front.dns_name) {
+            let (name, kind) = (record.name().trim_end_matches('.'), record.r#type());
+            format!("{name} {kind} alias to the load balancer {}", environment.load_balancer_name())
+        } else {
+            describe(record)
+        }
+    };
+    let line = |edit: &Edit| match edit {
+        Edit::Delete(record) => format!("- {}", told(record)),
+        Edit::Create(record) => format!("+ {}", told(record)),
+    };
+    edits.iter().map(line).collect()
+}
+
 /// The ownership record says that the domain is this environment's: its last step was done.
 pub fn is_owned(stack: &str, environment: &str, domain: &str, standing: &Standing) -> bool {
     let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
@@ -538,11 +566,7 @@ pub async fn ensure_alias(
     let Environment { zone, domain, .. } = environment;
     let standing = standing(client, &zone.id, domain).await?;
     let mut edits = point(environment, front, &standing)?;
-    let outcome = match () {
-        () if edits.is_empty() => Outcome::Found,
-        () if edits.iter().any(|edit| matches!(edit, Edit::Delete(_))) => Outcome::Changed,
-        () => Outcome::Created,
-    };
+    let step = pointed(environment, front, &edits);
     match lock::release(standing.lock.as_ref(), run) {
         Some(release) => edits.push(release),
         // Given back already, where the answer to that was lost.
@@ -556,7 +580,7 @@ pub async fn ensure_alias(
     if !edits.is_empty() {
         apply(client, &zone.id, &edits, &format!("Albatross: point {domain} at its load balancer")).await?;
     }
-    Ok(Step::new("alias record", domain, outcome))
+    Ok(step)
 }
 
 /// A validation CNAME, written once.
@@ -564,23 +588,33 @@ pub async fn ensure_alias(
 /// # Errors
 /// [`Error::DnsRecordConflict`] where its name holds another value.
 pub async fn ensure_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<Step> {
-    let found = cname(client, &zone.id, &record.name).await?;
-    let outcome = match &found {
-        Some(found) if has_value(found, &record.value) => Outcome::Found,
+    let (step, edits) = plan_cname(client, zone, record).await?;
+    if !edits.is_empty() {
+        apply(client, &zone.id, &edits, "Albatross: validate a certificate").await?;
+    }
+    Ok(step)
+}
+
+/// What [`ensure_cname`] would do, and the edits for it.
+///
+/// # Errors
+/// As it.
+pub async fn plan_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<(Step, Vec<Edit>)> {
+    let (outcome, edits) = match cname(client, &zone.id, &record.name).await? {
+        Some(found) if has_value(&found, &record.value) => (Outcome::Found, vec![]),
         Some(found) => {
             return Err(Error::DnsRecordConflict {
-                record: describe(found),
+                record: describe(&found),
                 zone: zone.id.clone(),
                 problem: format!("ACM needs the value {} there; delete the record if nothing needs it", record.value),
             });
         }
         None => {
             let wanted = plain(&record.name, RrType::Cname, TTL, &record.value);
-            apply(client, &zone.id, &[Edit::Create(wanted)], "Albatross: validate a certificate").await?;
-            Outcome::Created
+            (Outcome::Created, vec![Edit::Create(wanted)])
         }
     };
-    Ok(Step::new("validation record", &record.name, outcome))
+    Ok((Step::new(certificate::RECORD, &record.name, outcome), edits))
 }
 
 fn has_value(record: &ResourceRecordSet, value: &str) -> bool {
@@ -611,7 +645,6 @@ pub async fn remove_cname(client: &route53::Client, zone: &str, record: &Validat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::{HealthCheck, OnFailure};
     use crate::instance::Target;
     use aws_sdk_route53::types::{HostedZoneConfig, ResourceRecordSetRegion};
 
@@ -619,30 +652,8 @@ mod tests {
     const INSTANCE: &str = "203.0.113.7";
 
     fn environment(dns: DnsPolicy) -> Environment {
-        Environment {
-            stack: "albatross".into(),
-            name: "api-example-com".into(),
-            domain: DOMAIN.into(),
-            zone: Zone { id: "Z1".into(), name: "example.com".into() },
-            vpc: "vpc-1".into(),
-            subnets: vec![],
-            instances: vec![Target {
-                id: "i-1".into(),
-                addresses: vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()],
-            }],
-            groups_to_open: vec![],
-            port: 80,
-            health_check: HealthCheck::default(),
-            allowed_cidrs: vec![],
-            tls_policy: String::new(),
-            hsts_max_age: 300,
-            ip_address_type: IpAddressType::Ipv4,
-            certificate_arn: None,
-            dns,
-            on_failure: OnFailure::Rollback,
-            keep_until: None,
-            complete: false,
-        }
+        let addresses = vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()];
+        Environment { dns, instances: vec![Target { id: "i-1".into(), addresses }], ..Environment::example() }
     }
 
     fn front(dns_name: &str) -> Front {
@@ -736,6 +747,24 @@ mod tests {
                 assert_eq!(plan(dns, &records, ownership.clone()), wanted, "{dns:?} {records:?} {ownership:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_diff_names_the_load_balancer() {
+        let environment = environment(DnsPolicy::Takeover);
+        let front = front("our-elb.amazonaws.com");
+        let standing = Standing { records: vec![a(INSTANCE)], ownership: None, lock: None };
+        let edits = point(&environment, &front, &standing).unwrap();
+        let diff = diff(&environment, &front, &edits);
+        let own = "heritage=albatross stack=albatross environment=api-example-com target=our-elb.amazonaws.com";
+        assert_eq!(diff[0], "- api.example.com A 203.0.113.7");
+        assert_eq!(diff[1], "+ api.example.com A alias to the load balancer api-example-com-elb");
+        assert_eq!(
+            diff[2],
+            format!("+ _albatross.api.example.com TXT \"{own}\" \"previous=A ttl=300 value=203.0.113.7\"")
+        );
+        assert_eq!(pointed(&environment, &front, &edits).changes, diff);
+        assert_eq!(pointed(&environment, &front, &[]).outcome, Outcome::Found);
     }
 
     #[test]

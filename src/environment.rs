@@ -66,6 +66,8 @@ pub struct Input {
     pub on_failure: OnFailure,
     /// RFC 3339. The nightly rule leaves the environment alone until then.
     pub keep_until: Option<String>,
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 /// Health check of the target group; ELB's own limits.
@@ -134,6 +136,16 @@ pub enum OnFailure {
     Keep,
 }
 
+/// What an execution does with the difference between what is wanted and what stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    #[default]
+    Apply,
+    /// It tells it, and changes nothing.
+    Plan,
+}
+
 fn default_port() -> u16 {
     80
 }
@@ -171,6 +183,7 @@ pub struct Environment {
     pub dns: DnsPolicy,
     pub on_failure: OnFailure,
     pub keep_until: Option<String>,
+    pub mode: Mode,
     /// It stood, whole, before this run: a failure must not take it away.
     pub complete: bool,
 }
@@ -236,6 +249,35 @@ impl Environment {
     /// The Strict-Transport-Security header.
     pub fn hsts_header(&self) -> String {
         format!("max-age={}", self.hsts_max_age)
+    }
+}
+
+#[cfg(test)]
+impl Environment {
+    /// For the tests of what works on one: `api.example.com` before the instance `i-1`.
+    pub fn example() -> Self {
+        Environment {
+            stack: "albatross".into(),
+            name: "api-example-com".into(),
+            domain: "api.example.com".into(),
+            zone: Zone { id: "Z1".into(), name: "example.com".into() },
+            vpc: "vpc-1".into(),
+            subnets: vec!["subnet-a".into(), "subnet-b".into()],
+            instances: vec![Target { id: "i-1".into(), addresses: vec![] }],
+            groups_to_open: vec![],
+            port: 80,
+            health_check: HealthCheck::default(),
+            allowed_cidrs: vec!["0.0.0.0/0".parse().unwrap()],
+            tls_policy: default_tls_policy(),
+            hsts_max_age: default_hsts_max_age(),
+            ip_address_type: IpAddressType::Ipv4,
+            certificate_arn: None,
+            dns: DnsPolicy::Takeover,
+            on_failure: OnFailure::Rollback,
+            keep_until: None,
+            mode: Mode::Apply,
+            complete: false,
+        }
     }
 }
 
@@ -624,6 +666,8 @@ mod tests {
             (with("tlsPolicy", json!("ELBSecurityPolicy-TLS 1.3")), "$.tlsPolicy"),
             (with("dns", json!("steal")), "$.dns"),
             (with("onFailure", json!("panic")), "$.onFailure"),
+            (with("mode", json!("dry")), "$.mode"),
+            (with("mode", json!(true)), "$.mode"),
             (with("certificateArn", json!("arn:aws:iam::1:server-certificate/x")), "$.certificateArn"),
             (with("keepUntil", json!("tomorrow")), "$.keepUntil"),
             (with("keepUntil", json!(format!("2026-12-24T18:00:00.{}Z", "0".repeat(256)))), "$.keepUntil"),

@@ -61,6 +61,7 @@ fn provision_fields() -> Vec<(&'static str, Json)> {
         ("dns", text_of(&["takeover", "create-only", "overwrite"])),
         ("openInstanceGroup", one_of([true, false].map(Value::from))),
         ("onFailure", text_of(&["rollback", "keep"])),
+        ("mode", text_of(&["apply", "plan"])),
         ("keepUntil", text_of(&["2026-12-24T18:00:00Z", "2026-12-24T18:00:00.5+09:00", "1970-01-01T00:00:00Z"])),
     ]
 }

@@ -11,7 +11,7 @@ use sfn::operation::describe_execution::DescribeExecutionOutput;
 use sfn::primitives::DateTime;
 use sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 
-use crate::environment::{Input, OnFailure};
+use crate::environment::{Input, Mode, OnFailure};
 use crate::error::{Call, Codes, Error, Result};
 use crate::price::Usage;
 
@@ -32,7 +32,7 @@ pub fn ended(event: &Value) -> Option<Ended> {
     (event.source == "aws.states").then(|| serde_json::from_value(event.detail).ok()).flatten()
 }
 
-/// What a provision execution's input says of its environment; `None` where it was refused as bad input.
+/// What a provision execution's input says of its environment; `None` where it was refused as bad input, or was just to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
     pub name: String,
@@ -44,6 +44,9 @@ pub struct Wish {
 impl Wish {
     pub fn of(input: &str) -> Option<Wish> {
         let input = Input::parse(serde_json::from_str(input).ok()?).ok()?;
+        if input.mode == Mode::Plan {
+            return None;
+        }
         Some(Wish {
             name: input.name(),
             domain: input.domain,
@@ -227,6 +230,8 @@ mod tests {
         assert!(ended(&event("aws.events", json!({}))).is_none());
         assert!(ended(&json!({})).is_none());
         assert!(Wish::of("{\"domain\": \"*\"}").is_none());
+        let plan = "{\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"], \"mode\": \"plan\"}";
+        assert!(Wish::of(plan).is_none());
     }
 
     #[test]

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
 use crate::load_balancer::own_tags;
-use crate::step::{Outcome, Step};
+use crate::step::{Outcome, Step, change};
+
+/// In the rows of answers.
+const HTTP_LISTENER: &str = "HTTP listener";
+const HTTPS_LISTENER: &str = "HTTPS listener";
 
 const HTTP: i32 = 80;
 const HTTPS: i32 = 443;
@@ -18,7 +22,7 @@ const HTTPS: i32 = 443;
 const HSTS: &str = "routing.http.response.strict_transport_security.header_value";
 
 /// The HTTP listener, and whether it redirects already.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Http {
     pub arn: String,
     pub redirects: bool,
@@ -63,6 +67,17 @@ fn forwards(listener: &Listener, target_group: &str) -> bool {
     matches!(listener.default_actions(), [action] if action.target_group_arn() == Some(target_group))
 }
 
+/// How the action of a listener differs from the forward.
+fn other_action(listener: &Listener, target_group: &str) -> Option<String> {
+    let told = |action: &Action| match action.target_group_arn() {
+        Some(to) => format!("forward to {to}"),
+        None => action.r#type().map_or("none", |kind| kind.as_str()).to_owned(),
+    };
+    let found: Vec<String> = listener.default_actions().iter().map(told).collect();
+    (!forwards(listener, target_group))
+        .then(|| format!("default action: {} → forward to {target_group}", found.join(", ")))
+}
+
 /// Host, path and query stay as they are by ELB's default.
 fn redirect() -> Action {
     let to = RedirectActionConfig::builder()
@@ -94,14 +109,13 @@ pub async fn ensure_http(
     new: bool,
 ) -> Result<Step> {
     let listeners = if new { Listeners::default() } else { Listeners::of(client, load_balancer).await? };
-    let (arn, outcome) = match listeners.on(HTTP) {
-        Some(listener) if redirects(listener) || forwards(listener, target_group) => (arn(listener), Outcome::Found),
-        Some(listener) => {
-            let call = client.modify_listener().listener_arn(arn(listener)).default_actions(forward(target_group));
+    let mut step = plan_http(&listeners, target_group);
+    match step.outcome {
+        Outcome::Changed => {
+            let call = client.modify_listener().listener_arn(&step.id).default_actions(forward(target_group));
             call.send().await.call("elasticloadbalancing:ModifyListener")?;
-            (arn(listener), Outcome::Changed)
         }
-        None => {
+        Outcome::Created => {
             let created = client
                 .create_listener()
                 .load_balancer_arn(load_balancer)
@@ -114,10 +128,18 @@ pub async fn ensure_http(
                 .call("elasticloadbalancing:CreateListener")
                 // DuplicateListener: made beside us since we looked; the next look finds it.
                 .appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound", "DuplicateListener"])?;
-            (created.listeners().first().map(arn).unwrap_or_default(), Outcome::Created)
+            step.id = created.listeners().first().map(arn).unwrap_or_default();
         }
-    };
-    Ok(Step::new("HTTP listener", arn, outcome))
+        _ => {}
+    }
+    Ok(step)
+}
+
+/// What [`ensure_http`] would do.
+pub fn plan_http(listeners: &Listeners, target_group: &str) -> Step {
+    let Some(listener) = listeners.on(HTTP) else { return Step::new(HTTP_LISTENER, "", Outcome::Created) };
+    let other = if redirects(listener) { None } else { other_action(listener, target_group) };
+    Step::settled(HTTP_LISTENER, arn(listener), other.into_iter().collect())
 }
 
 /// An HTTPS:443 listener with the certificate, the TLS policy and HSTS.
@@ -132,14 +154,12 @@ pub async fn ensure_https(
     certificate: &str,
     listeners: &Listeners,
 ) -> Result<Step> {
-    let (arn, mut outcome) = match listeners.on(HTTPS) {
-        Some(listener) if is_as_wanted(listener, environment, target_group, certificate) => {
-            (arn(listener), Outcome::Found)
-        }
-        Some(listener) => {
+    let mut step = differ(listeners, environment, target_group, certificate);
+    match step.outcome {
+        Outcome::Changed => {
             let modified = client
                 .modify_listener()
-                .listener_arn(arn(listener))
+                .listener_arn(&step.id)
                 .protocol(ProtocolEnum::Https)
                 .ssl_policy(&environment.tls_policy)
                 .certificates(Certificate::builder().certificate_arn(certificate).build())
@@ -147,9 +167,8 @@ pub async fn ensure_https(
                 .send()
                 .await;
             usable(modified.call("elasticloadbalancing:ModifyListener"), certificate)?;
-            (arn(listener), Outcome::Changed)
         }
-        None => {
+        Outcome::Created => {
             let created = client
                 .create_listener()
                 .load_balancer_arn(load_balancer)
@@ -163,20 +182,56 @@ pub async fn ensure_https(
                 .await
                 .call("elasticloadbalancing:CreateListener")
                 .appears_late(&["DuplicateListener"]);
-            (usable(created, certificate)?.listeners().first().map(arn).unwrap_or_default(), Outcome::Created)
+            step.id = usable(created, certificate)?.listeners().first().map(arn).unwrap_or_default();
+            set_hsts(client, environment, &step.id).await?;
+            return Ok(step);
         }
-    };
-    if ensure_hsts(client, environment, &arn, outcome == Outcome::Created).await? && outcome == Outcome::Found {
-        outcome = Outcome::Changed;
+        _ => {}
     }
-    Ok(Step::new("HTTPS listener", arn, outcome))
+    let hsts = other_hsts(client, environment, &step.id).await?;
+    if hsts.is_some() {
+        set_hsts(client, environment, &step.id).await?;
+    }
+    Ok(with_hsts(step, hsts))
 }
 
-fn is_as_wanted(listener: &Listener, environment: &Environment, target_group: &str, certificate: &str) -> bool {
-    listener.protocol() == Some(&ProtocolEnum::Https)
-        && listener.ssl_policy() == Some(&environment.tls_policy)
-        && listener.certificates().iter().any(|has| has.certificate_arn() == Some(certificate))
-        && forwards(listener, target_group)
+/// What [`ensure_https`] would do.
+pub async fn plan_https(
+    client: &elb::Client,
+    environment: &Environment,
+    target_group: &str,
+    certificate: &str,
+    listeners: &Listeners,
+) -> Result<Step> {
+    let step = differ(listeners, environment, target_group, certificate);
+    if step.outcome == Outcome::Created {
+        return Ok(step);
+    }
+    let hsts = other_hsts(client, environment, &step.id).await?;
+    Ok(with_hsts(step, hsts))
+}
+
+/// All of the HTTPS listener but its attributes.
+fn differ(listeners: &Listeners, environment: &Environment, target_group: &str, certificate: &str) -> Step {
+    let Some(listener) = listeners.on(HTTPS) else { return Step::new(HTTPS_LISTENER, "", Outcome::Created) };
+    let certificates: Vec<&str> = listener.certificates().iter().filter_map(|has| has.certificate_arn()).collect();
+    let other_certificate = if certificates.contains(&certificate) {
+        None
+    } else {
+        change("certificate", certificates.join(", "), certificate)
+    };
+    let protocol = listener.protocol().map_or("", |protocol| protocol.as_str());
+    let changes = [
+        change("protocol", protocol, ProtocolEnum::Https),
+        change("TLS policy", listener.ssl_policy().unwrap_or_default(), &environment.tls_policy),
+        other_certificate,
+        other_action(listener, target_group),
+    ];
+    Step::settled(HTTPS_LISTENER, arn(listener), changes.into_iter().flatten().collect())
+}
+
+fn with_hsts(step: Step, hsts: Option<String>) -> Step {
+    Step::settled(HTTPS_LISTENER, step.id, step.changes.into_iter().chain(hsts).collect())
 }
 
 /// Validation SUCCESS can precede ISSUED, and ELB can see a certificate later than ACM says so.
@@ -194,25 +249,24 @@ fn usable<T>(result: Result<T>, certificate: &str) -> Result<T> {
     })
 }
 
-/// Answers whether the header had to be set.
-async fn ensure_hsts(client: &elb::Client, environment: &Environment, arn: &str, new: bool) -> Result<bool> {
-    let header = environment.hsts_header();
-    if !new {
-        let answer = client.describe_listener_attributes().listener_arn(arn).send().await;
-        let answer = answer.call("elasticloadbalancing:DescribeListenerAttributes")?;
-        if answer.attributes().iter().any(|is| is.key() == Some(HSTS) && is.value() == Some(&header)) {
-            return Ok(false);
-        }
-    }
+/// How the header of a listener that stands differs.
+async fn other_hsts(client: &elb::Client, environment: &Environment, arn: &str) -> Result<Option<String>> {
+    let answer = client.describe_listener_attributes().listener_arn(arn).send().await;
+    let answer = answer.call("elasticloadbalancing:DescribeListenerAttributes")?;
+    let header = answer.attributes().iter().find(|is| is.key() == Some(HSTS)).and_then(|is| is.value());
+    Ok(change("HSTS", header.unwrap_or_default(), environment.hsts_header()))
+}
+
+async fn set_hsts(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
     client
         .modify_listener_attributes()
         .listener_arn(arn)
-        .attributes(ListenerAttribute::builder().key(HSTS).value(header).build())
+        .attributes(ListenerAttribute::builder().key(HSTS).value(environment.hsts_header()).build())
         .send()
         .await
         .call("elasticloadbalancing:ModifyListenerAttributes")
-        .appears_late(&["ListenerNotFound"])?;
-    Ok(true)
+        .appears_late(&["ListenerNotFound"])
+        .map(drop)
 }
 
 /// Replaces the HTTP listener's action by the redirect, in place: no moment without a listener.
@@ -221,5 +275,63 @@ pub async fn ensure_redirect(client: &elb::Client, http: &Http) -> Result<Step> 
         let call = client.modify_listener().listener_arn(&http.arn).default_actions(redirect());
         call.send().await.call("elasticloadbalancing:ModifyListener")?;
     }
-    Ok(Step::new("redirect to HTTPS", &http.arn, if http.redirects { Outcome::Found } else { Outcome::Changed }))
+    Ok(plan_redirect(http))
+}
+
+/// What [`ensure_redirect`] would do; the HTTP listener forwards before that.
+pub fn plan_redirect(http: &Http) -> Step {
+    let change = (!http.redirects).then(|| "default action: forward → redirect to HTTPS".to_owned());
+    Step::settled("redirect to HTTPS", &http.arn, change.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(port: i32, action: Action) -> Listener {
+        Listener::builder().listener_arn("arn").port(port).default_actions(action).build()
+    }
+
+    fn closed() -> Action {
+        Action::builder().r#type(ActionTypeEnum::FixedResponse).build()
+    }
+
+    #[test]
+    fn the_http_listener_forwards_or_redirects() {
+        let outcome = |listeners: Vec<Listener>| plan_http(&Listeners(listeners), "tg").outcome;
+        assert_eq!(outcome(vec![on(HTTPS, forward("tg"))]), Outcome::Created);
+        assert_eq!(outcome(vec![on(HTTP, forward("tg"))]), Outcome::Found);
+        assert_eq!(outcome(vec![on(HTTP, redirect())]), Outcome::Found);
+        assert_eq!(outcome(vec![on(HTTP, forward("other"))]), Outcome::Changed);
+        let step = plan_http(&Listeners(vec![on(HTTP, closed())]), "tg");
+        assert_eq!(step.changes, ["default action: fixed-response → forward to tg"]);
+        let step = plan_redirect(&Http { arn: "arn".into(), redirects: false });
+        assert_eq!(step.changes, ["default action: forward → redirect to HTTPS"]);
+    }
+
+    #[test]
+    fn the_https_listener_differs_by_all_that_it_serves() {
+        let environment = Environment::example();
+        let certificate = |arn: &str| Certificate::builder().certificate_arn(arn).build();
+        let mut listener = on(HTTPS, forward("tg"));
+        listener.protocol = Some(ProtocolEnum::Https);
+        listener.ssl_policy = Some(environment.tls_policy.clone());
+        listener.certificates = Some(vec![certificate("c")]);
+        let step = |listener: &Listener| differ(&Listeners(vec![listener.clone()]), &environment, "tg", "c");
+        assert_eq!(step(&listener), Step::new(HTTPS_LISTENER, "arn", Outcome::Found));
+        let hsts = Some("HSTS: none → max-age=300".to_owned());
+        assert_eq!(with_hsts(step(&listener), hsts).outcome, Outcome::Changed);
+        listener.ssl_policy = Some("old".into());
+        listener.certificates = Some(vec![certificate("d")]);
+        listener.default_actions = Some(vec![closed()]);
+        assert_eq!(
+            step(&listener).changes,
+            [
+                format!("TLS policy: old → {}", environment.tls_policy),
+                "certificate: d → c".into(),
+                "default action: fixed-response → forward to tg".into(),
+            ]
+        );
+        assert_eq!(differ(&Listeners::default(), &environment, "tg", "c").outcome, Outcome::Created);
+    }
 }

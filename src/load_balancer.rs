@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::{self, Environment, IpAddressType};
 use crate::error::{Call, Codes, Error, Result};
-use crate::step::{Outcome, Step};
+use crate::step::{Outcome, Step, change};
 use crate::tags::{self, KEEP_UNTIL, Tags};
 
+/// In the rows of answers.
+const RESOURCE: &str = "load balancer";
 /// The API's most for DescribeTags.
 const TAGS_A_CALL: usize = 20;
 /// Requests with malformed headers are an attack, not a user.
@@ -94,19 +96,31 @@ pub async fn ensure(
     security_group: &str,
     found: Option<(LoadBalancer, Tags)>,
 ) -> Result<(Front, Step)> {
-    let (front, outcome) = match found {
-        Some((found, tags)) => {
-            let changed = settle(client, environment, &found, &tags, security_group).await?;
-            (Front::from(&found), if changed { Outcome::Changed } else { Outcome::Found })
-        }
-        None => {
-            let front = create(client, environment, security_group).await?;
-            set_attributes(client, &front.arn).await?;
-            (front, Outcome::Created)
-        }
-    };
-    let step = Step::new("load balancer", &front.arn, outcome);
+    if let Some((found, tags)) = found {
+        let front = Front::from(&found);
+        let drops = drops_invalid_headers(client, &front.arn).await?;
+        let difference = differ(environment, &found, &tags, &drops, security_group);
+        settle(client, environment, &front.arn, &difference, security_group).await?;
+        let step = difference.step(&front.arn);
+        return Ok((front, step));
+    }
+    let front = create(client, environment, security_group).await?;
+    set_attributes(client, &front.arn).await?;
+    let step = Step::new(RESOURCE, &front.arn, Outcome::Created);
     Ok((front, step))
+}
+
+/// What [`ensure`] would do.
+pub async fn plan(
+    client: &elb::Client,
+    environment: &Environment,
+    security_group: &str,
+    found: Option<&(LoadBalancer, Tags)>,
+) -> Result<Step> {
+    let Some((found, tags)) = found else { return Ok(Step::new(RESOURCE, "", Outcome::Created)) };
+    let arn = found.load_balancer_arn().unwrap_or_default();
+    let drops = drops_invalid_headers(client, arn).await?;
+    Ok(differ(environment, found, tags, &drops, security_group).step(arn))
 }
 
 async fn create(client: &elb::Client, environment: &Environment, security_group: &str) -> Result<Front> {
@@ -154,49 +168,85 @@ async fn set_attributes(client: &elb::Client, arn: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Brings a load balancer that stands to the environment's wish; answers whether anything changed.
-async fn settle(
-    client: &elb::Client,
+/// The value of the attribute; empty where it is not set.
+async fn drops_invalid_headers(client: &elb::Client, arn: &str) -> Result<String> {
+    let answer = client.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
+    let answer = answer.call("elasticloadbalancing:DescribeLoadBalancerAttributes")?;
+    let attribute = answer.attributes().iter().find(|is| is.key() == Some(DROP_INVALID_HEADERS));
+    Ok(attribute.and_then(|is| is.value()).unwrap_or_default().into())
+}
+
+/// How a load balancer that stands differs from the environment's wish, by the calls that change it.
+#[derive(Debug)]
+struct Difference {
+    attributes: Option<String>,
+    security_groups: Option<String>,
+    subnets: Option<String>,
+    addresses: Option<String>,
+    keep_until: Option<String>,
+}
+
+impl Difference {
+    fn step(self, arn: &str) -> Step {
+        let Difference { attributes, security_groups, subnets, addresses, keep_until } = self;
+        let changes = [attributes, security_groups, subnets, addresses, keep_until];
+        Step::settled(RESOURCE, arn, changes.into_iter().flatten().collect())
+    }
+}
+
+fn differ(
     environment: &Environment,
     found: &LoadBalancer,
     tags: &Tags,
+    drops_invalid_headers: &str,
     security_group: &str,
-) -> Result<bool> {
-    let arn = found.load_balancer_arn().unwrap_or_default();
-    let mut changed = false;
-    let attributes = client.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
-    let attributes = attributes.call("elasticloadbalancing:DescribeLoadBalancerAttributes")?;
-    if !attributes.attributes().iter().any(|is| is.key() == Some(DROP_INVALID_HEADERS) && is.value() == Some("true")) {
-        set_attributes(client, arn).await?;
-        changed = true;
+) -> Difference {
+    let listed =
+        |ids: &mut dyn Iterator<Item = &str>| ids.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+    let subnets = listed(&mut found.availability_zones().iter().filter_map(|zone| zone.subnet_id()));
+    let wanted = listed(&mut environment.subnets.iter().map(String::as_str));
+    let addresses = found.ip_address_type().map_or("", |kind| kind.as_str());
+    // Without the input's word the tag stays: the user may have set it by hand.
+    let until = environment.keep_until.as_deref();
+    Difference {
+        attributes: change("drop invalid headers", drops_invalid_headers, "true"),
+        security_groups: change("security groups", found.security_groups().join(", "), security_group),
+        subnets: change("subnets", subnets, wanted),
+        addresses: change("IP addresses", addresses, address_type(environment)),
+        keep_until: until.and_then(|until| change(KEEP_UNTIL, tags.get(KEEP_UNTIL).unwrap_or_default(), until)),
     }
-    if found.security_groups() != [security_group] {
+}
+
+async fn settle(
+    client: &elb::Client,
+    environment: &Environment,
+    arn: &str,
+    difference: &Difference,
+    security_group: &str,
+) -> Result<()> {
+    if difference.attributes.is_some() {
+        set_attributes(client, arn).await?;
+    }
+    if difference.security_groups.is_some() {
         let call = client.set_security_groups().load_balancer_arn(arn).security_groups(security_group);
         call.send().await.call("elasticloadbalancing:SetSecurityGroups")?;
-        changed = true;
     }
-    let subnets = |ids: &mut dyn Iterator<Item = &str>| ids.map(str::to_owned).collect::<BTreeSet<String>>();
-    let standing = subnets(&mut found.availability_zones().iter().filter_map(|zone| zone.subnet_id()));
-    let other_addresses = found.ip_address_type() != Some(&address_type(environment));
-    if standing != subnets(&mut environment.subnets.iter().map(String::as_str)) || other_addresses {
+    if difference.subnets.is_some() || difference.addresses.is_some() {
         let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(environment.subnets.clone()));
         call.ip_address_type(address_type(environment)).send().await.call("elasticloadbalancing:SetSubnets")?;
-        changed = true;
     }
-    Ok(keep_until(client, environment, arn, tags).await? || changed)
+    if difference.keep_until.is_some() {
+        let call = client
+            .add_tags()
+            .resource_arns(arn)
+            .set_tags(environment.keep_until.as_deref().map(|until| vec![kept_until(until)]));
+        call.send().await.call("elasticloadbalancing:AddTags")?;
+    }
+    Ok(())
 }
 
 fn kept_until(until: &str) -> Tag {
     Tag::builder().key(KEEP_UNTIL).value(until).build()
-}
-
-async fn keep_until(client: &elb::Client, environment: &Environment, arn: &str, tags: &Tags) -> Result<bool> {
-    // Without the input's word the tag stays: the user may have set it by hand.
-    let Some(until) = environment.keep_until.as_deref().filter(|until| tags.get(KEEP_UNTIL) != Some(until)) else {
-        return Ok(false);
-    };
-    client.add_tags().resource_arns(arn).tags(kept_until(until)).send().await.call("elasticloadbalancing:AddTags")?;
-    Ok(true)
 }
 
 /// Checks that the load balancer serves.
@@ -272,4 +322,38 @@ pub async fn remove(client: &elb::Client, arn: &str) -> Result<()> {
         .call("elasticloadbalancing:DeleteLoadBalancer")
         .unless(&["LoadBalancerNotFound"])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use elb::types::AvailabilityZone;
+
+    #[test]
+    fn a_load_balancer_differs_call_by_call() {
+        let subnet = |id: &str| AvailabilityZone::builder().subnet_id(id).build();
+        let as_wanted = LoadBalancer::builder()
+            .security_groups("sg-1")
+            .ip_address_type(ElbAddresses::Ipv4)
+            .availability_zones(subnet("subnet-b"));
+        let found = as_wanted.clone().availability_zones(subnet("subnet-a")).build();
+        let mut environment = Environment::example();
+        let changes = |environment: &Environment, found: &LoadBalancer, drops: &str, group: &str| {
+            differ(environment, found, &Tags::default(), drops, group).step("arn").changes
+        };
+        assert!(changes(&environment, &found, "true", "sg-1").is_empty());
+        environment.ip_address_type = IpAddressType::Dualstack;
+        environment.keep_until = Some("2099-01-01T00:00:00Z".into());
+        let other = as_wanted.availability_zones(subnet("subnet-c")).build();
+        assert_eq!(
+            changes(&environment, &other, "", "sg-2"),
+            [
+                "drop invalid headers: none → true",
+                "security groups: sg-1 → sg-2",
+                "subnets: subnet-b, subnet-c → subnet-a, subnet-b",
+                "IP addresses: ipv4 → dualstack",
+                "albatross:keep-until: none → 2099-01-01T00:00:00Z",
+            ]
+        );
+    }
 }

@@ -30,6 +30,15 @@ pub fn holder(record: &ResourceRecordSet) -> Option<String> {
     Some(value.strip_prefix(HERITAGE)?.to_owned())
 }
 
+/// The holder of the lock of a domain; `standing` is its record.
+///
+/// # Errors
+/// [`Error::DnsRecordConflict`] where the record is not Albatross's.
+pub fn check(zone: &str, domain: &str, standing: Option<&ResourceRecordSet>) -> Result<Option<String>> {
+    let or_conflict = |record| holder(record).ok_or_else(|| dns::not_albatross(&name(domain), zone));
+    standing.map(or_conflict).transpose()
+}
+
 /// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record.
 ///
 /// # Errors
@@ -44,10 +53,7 @@ pub async fn take(
     run: &str,
 ) -> Result<()> {
     let mut edits = vec![Edit::Create(record(domain, run))];
-    if let Some(standing) = standing {
-        let Some(holder) = holder(standing) else {
-            return Err(dns::not_albatross(&name(domain), zone));
-        };
+    if let (Some(standing), Some(holder)) = (standing, check(zone, domain, standing)?) {
         if holder == run {
             return Ok(());
         }

@@ -17,6 +17,10 @@ use crate::tags::{self, OPEN, Tags};
 /// The load balancer's ports, open to the allowed ranges.
 const FRONT_PORTS: [i32; 2] = [80, 443];
 
+/// In the rows of answers.
+const RESOURCE: &str = "security group";
+const RULE: &str = "rule that admits the load balancer";
+
 /// A group's description cannot be changed later and shows in the console.
 const DESCRIPTION: &str = "Albatross: HTTP and HTTPS to the load balancer";
 
@@ -58,17 +62,23 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
 
 /// The load balancer's group, `found` or made, with just the rules that the environment wants.
 pub async fn ensure(client: &ec2::Client, environment: &Environment, found: Option<String>) -> Result<(String, Step)> {
-    let (id, mut outcome) = match found {
-        Some(id) => (id, Outcome::Found),
-        None => (create(client, environment).await?, Outcome::Created),
+    let Some(id) = found else {
+        let id = create(client, environment).await?;
+        settle(client, &id, &differ(environment, &[])).await?;
+        return Ok((id.clone(), Step::new(RESOURCE, id, Outcome::Created)));
     };
-    let standing =
-        if outcome == Outcome::Created { vec![] } else { rules(client, vec![filter("group-id", &id)]).await? };
-    if settle(client, environment, &id, &standing).await? && outcome == Outcome::Found {
-        outcome = Outcome::Changed;
-    }
-    let step = Step::new("security group", &id, outcome);
+    let standing = rules(client, vec![filter("group-id", &id)]).await?;
+    let difference = differ(environment, &standing);
+    settle(client, &id, &difference).await?;
+    let step = difference.step(&id);
     Ok((id, step))
+}
+
+/// What [`ensure`] would do.
+pub async fn plan(client: &ec2::Client, environment: &Environment, found: Option<&String>) -> Result<Step> {
+    let Some(id) = found else { return Ok(Step::new(RESOURCE, "", Outcome::Created)) };
+    let standing = rules(client, vec![filter("group-id", id)]).await?;
+    Ok(differ(environment, &standing).step(id))
 }
 
 async fn create(client: &ec2::Client, environment: &Environment) -> Result<String> {
@@ -94,13 +104,21 @@ async fn create(client: &ec2::Client, environment: &Environment) -> Result<Strin
     }
 }
 
-/// Adds the rules that are missing and takes away what is too much; answers whether anything changed.
-async fn settle(
-    client: &ec2::Client,
-    environment: &Environment,
-    id: &str,
-    standing: &[SecurityGroupRule],
-) -> Result<bool> {
+/// The rules that are missing, by port and range, and those that are too much.
+struct Difference<'a> {
+    missing: Vec<(i32, IpNet)>,
+    excess: Vec<&'a SecurityGroupRule>,
+}
+
+impl Difference<'_> {
+    fn step(&self, id: &str) -> Step {
+        let missing = self.missing.iter().map(|(port, range)| format!("+ tcp {port} from {range}"));
+        let excess = self.excess.iter().map(|rule| format!("- {}", told(rule)));
+        Step::settled(RESOURCE, id, missing.chain(excess).collect())
+    }
+}
+
+fn differ<'a>(environment: &Environment, standing: &'a [SecurityGroupRule]) -> Difference<'a> {
     let wanted: BTreeSet<(i32, IpNet)> = FRONT_PORTS
         .iter()
         .flat_map(|port| environment.allowed_cidrs.iter().map(move |range| (*port, *range)))
@@ -109,12 +127,16 @@ async fn settle(
     for rule in standing.iter().filter(|rule| rule.is_egress() != Some(true)) {
         match front(rule).filter(|front| wanted.contains(front)) {
             Some(front) => drop(found.insert(front)),
-            None => excess.extend(rule.security_group_rule_id.clone()),
+            None => excess.push(rule),
         }
     }
-    let missing: Vec<IpPermission> = wanted.difference(&found).map(|(port, range)| permission(*port, *range)).collect();
-    let changes = !missing.is_empty() || !excess.is_empty();
+    Difference { missing: wanted.difference(&found).copied().collect(), excess }
+}
+
+async fn settle(client: &ec2::Client, id: &str, difference: &Difference<'_>) -> Result<()> {
+    let Difference { missing, excess } = difference;
     if !missing.is_empty() {
+        let missing = missing.iter().map(|(port, range)| permission(*port, *range)).collect();
         client
             .authorize_security_group_ingress()
             .group_id(id)
@@ -126,9 +148,22 @@ async fn settle(
             .appears_late(&["InvalidGroup.NotFound", "InvalidPermission.Duplicate"])?;
     }
     if !excess.is_empty() {
-        revoke(client, id, excess).await?;
+        revoke(client, id, excess.iter().filter_map(|rule| rule.security_group_rule_id.clone()).collect()).await?;
     }
-    Ok(changes)
+    Ok(())
+}
+
+/// A rule for a row: `tcp 22 from 0.0.0.0/0`.
+fn told(rule: &SecurityGroupRule) -> String {
+    let group = rule.referenced_group_info().and_then(|other| other.group_id());
+    let source = rule.cidr_ipv4().or(rule.cidr_ipv6()).or(rule.prefix_list_id()).or(group);
+    let protocol = rule.ip_protocol().filter(|protocol| *protocol != "-1").unwrap_or("all");
+    let ports = match (rule.from_port(), rule.to_port()) {
+        (Some(first), Some(last)) if first == last => format!(" {first}"),
+        (Some(first), Some(last)) => format!(" {first}-{last}"),
+        _ => String::new(),
+    };
+    format!("{protocol}{ports} from {}", source.unwrap_or("elsewhere"))
 }
 
 /// The port and range of a rule that is like ours.
@@ -231,26 +266,36 @@ fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
 
 /// The rules in the instances' groups that admit the load balancer, tagged ours: `front` is the load balancer's group.
 pub async fn open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
+    let mut steps = plan_open(client, environment, front).await?;
+    for step in steps.iter_mut().filter(|step| step.outcome == Outcome::Created) {
+        step.outcome = admit(client, environment, &step.id, front).await?;
+    }
+    Ok(steps)
+}
+
+/// What [`open`] would do.
+pub async fn plan_open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
     if environment.groups_to_open.is_empty() {
         return Ok(vec![]);
     }
     let of_groups = Filter::builder().name("group-id").set_values(Some(environment.groups_to_open.clone())).build();
     let standing = rules(client, vec![of_groups]).await?;
-    let port = i32::from(environment.port);
-    let mut steps = vec![];
-    for group in &environment.groups_to_open {
-        let stands = standing.iter().any(|rule| {
-            rule.group_id() == Some(group)
-                && rule.is_egress() != Some(true)
-                && rule.referenced_group_info().and_then(|other| other.group_id()) == Some(front)
-                && rule.ip_protocol() == Some("tcp")
-                && rule.from_port() <= Some(port)
-                && Some(port) <= rule.to_port()
-        });
-        let outcome = if stands { Outcome::Found } else { admit(client, environment, group, front).await? };
-        steps.push(Step::new("rule that admits the load balancer", group, outcome));
-    }
-    Ok(steps)
+    let row = |group: &String| {
+        let stands = standing.iter().any(|rule| lets_in(rule, group, front, environment.port));
+        Step::new(RULE, group, if stands { Outcome::Found } else { Outcome::Created })
+    };
+    Ok(environment.groups_to_open.iter().map(row).collect())
+}
+
+/// The rule of `group` admits TCP on the port from the group `front`.
+fn lets_in(rule: &SecurityGroupRule, group: &str, front: &str, port: u16) -> bool {
+    let port = i32::from(port);
+    rule.group_id() == Some(group)
+        && rule.is_egress() != Some(true)
+        && rule.referenced_group_info().and_then(|other| other.group_id()) == Some(front)
+        && rule.ip_protocol() == Some("tcp")
+        && rule.from_port() <= Some(port)
+        && Some(port) <= rule.to_port()
 }
 
 async fn admit(client: &ec2::Client, environment: &Environment, group: &str, front: &str) -> Result<Outcome> {
@@ -375,5 +420,35 @@ async fn holders(client: &ec2::Client, id: &str) -> Result<Error> {
             "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
             held.join(" and ")
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(id: &str, port: i32, range: &str) -> SecurityGroupRule {
+        SecurityGroupRule::builder()
+            .security_group_rule_id(id)
+            .is_egress(false)
+            .ip_protocol("tcp")
+            .from_port(port)
+            .to_port(port)
+            .cidr_ipv4(range)
+            .build()
+    }
+
+    #[test]
+    fn a_group_differs_by_what_it_lacks_and_has_too_much() {
+        let environment = Environment::example();
+        let egress = SecurityGroupRule::builder().is_egress(true).ip_protocol("-1").cidr_ipv4("0.0.0.0/0").build();
+        let all = SecurityGroupRule::builder().is_egress(false).ip_protocol("-1").prefix_list_id("pl-1").build();
+        let standing = [rule("80", 80, "0.0.0.0/0"), rule("443", 443, "0.0.0.0/0"), egress];
+        assert_eq!(differ(&environment, &standing).step("sg-1"), Step::new(RESOURCE, "sg-1", Outcome::Found));
+        let standing = [rule("80", 80, "0.0.0.0/0"), rule("22", 22, "10.0.0.0/8"), all];
+        assert_eq!(
+            differ(&environment, &standing).step("sg-1").changes,
+            ["+ tcp 443 from 0.0.0.0/0", "- tcp 22 from 10.0.0.0/8", "- all from pl-1"]
+        );
     }
 }

@@ -11,8 +11,11 @@ use elb::types::{
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
 use crate::load_balancer;
-use crate::step::{Outcome, Step};
+use crate::step::{Outcome, Step, change};
 use crate::tags::Tags;
+
+/// In the rows of answers.
+const RESOURCE: &str = "target group";
 
 async fn describe(client: &elb::Client, name: &str) -> Result<Option<TargetGroup>> {
     let answer = client
@@ -31,16 +34,38 @@ pub async fn ensure(
     environment: &Environment,
     found: Option<TargetGroup>,
 ) -> Result<(String, Step)> {
-    let (group, outcome) = match found {
+    let step = match found {
         Some(group) => {
-            let changed = settle(client, environment, &group).await?;
-            (group, if changed { Outcome::Changed } else { Outcome::Found })
+            let step = plan(environment, Some(&group));
+            if step.outcome == Outcome::Changed {
+                set_health_check(client, environment, &step.id).await?;
+            }
+            step
         }
-        None => (create(client, environment).await?, Outcome::Created),
+        None => {
+            let created = create(client, environment).await?;
+            Step::new(RESOURCE, created.target_group_arn.unwrap_or_default(), Outcome::Created)
+        }
     };
-    let arn = group.target_group_arn.unwrap_or_default();
-    let step = Step::new("target group", &arn, outcome);
-    Ok((arn, step))
+    Ok((step.id.clone(), step))
+}
+
+/// What [`ensure`] would do.
+pub fn plan(environment: &Environment, found: Option<&TargetGroup>) -> Step {
+    let Some(group) = found else { return Step::new(RESOURCE, "", Outcome::Created) };
+    let check = &environment.health_check;
+    let matcher = group.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default();
+    let seconds = |seconds: Option<i32>| seconds.unwrap_or_default();
+    let changes = [
+        change("health check path", group.health_check_path().unwrap_or_default(), &check.path),
+        change("health check interval", seconds(group.health_check_interval_seconds()), check.interval_seconds),
+        change("health check timeout", seconds(group.health_check_timeout_seconds()), check.timeout_seconds),
+        change("healthy threshold", group.healthy_threshold_count().unwrap_or_default(), check.healthy_threshold),
+        change("unhealthy threshold", group.unhealthy_threshold_count().unwrap_or_default(), check.unhealthy_threshold),
+        change("health check matcher", matcher, &check.matcher),
+    ];
+    let arn = group.target_group_arn().unwrap_or_default();
+    Step::settled(RESOURCE, arn, changes.into_iter().flatten().collect())
 }
 
 /// The target group of the environment's name.
@@ -88,21 +113,11 @@ async fn create(client: &elb::Client, environment: &Environment) -> Result<Targe
     })
 }
 
-/// Brings the health check to the environment's wish; answers whether it changed.
-async fn settle(client: &elb::Client, environment: &Environment, group: &TargetGroup) -> Result<bool> {
+async fn set_health_check(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
     let check = &environment.health_check;
-    let as_wanted = group.health_check_path() == Some(&check.path)
-        && group.health_check_interval_seconds() == Some(check.interval_seconds)
-        && group.health_check_timeout_seconds() == Some(check.timeout_seconds)
-        && group.healthy_threshold_count() == Some(check.healthy_threshold)
-        && group.unhealthy_threshold_count() == Some(check.unhealthy_threshold)
-        && group.matcher().and_then(|matcher| matcher.http_code()) == Some(&check.matcher);
-    if as_wanted {
-        return Ok(false);
-    }
     client
         .modify_target_group()
-        .target_group_arn(group.target_group_arn().unwrap_or_default())
+        .target_group_arn(arn)
         .health_check_path(&check.path)
         .health_check_interval_seconds(check.interval_seconds)
         .health_check_timeout_seconds(check.timeout_seconds)
@@ -111,30 +126,23 @@ async fn settle(client: &elb::Client, environment: &Environment, group: &TargetG
         .matcher(Matcher::builder().http_code(&check.matcher).build())
         .send()
         .await
-        .call("elasticloadbalancing:ModifyTargetGroup")?;
-    Ok(true)
+        .call("elasticloadbalancing:ModifyTargetGroup")
+        .map(drop)
 }
 
 /// Makes the environment's instances, on its port, the only targets of a group; `new`: the group has none yet.
 pub async fn register(client: &elb::Client, environment: &Environment, arn: &str, new: bool) -> Result<Vec<Step>> {
     let standing = if new { vec![] } else { targets(client, arn).await? };
-    let is_wanted = |target: &Target| {
-        target.port == i32::from(environment.port)
-            && environment.instances.iter().any(|instance| instance.id == target.id)
+    let difference = differ(environment, &standing);
+    let Difference { missing, excess, .. } = &difference;
+    let descriptions = |targets: &[(&str, i32)]| {
+        targets.iter().map(|(id, port)| TargetDescription::builder().id(*id).port(*port).build()).collect()
     };
-    let excess: Vec<TargetDescription> =
-        standing.iter().filter(|target| !is_wanted(target) && !target.is_draining()).map(Target::description).collect();
-    let (found, missing): (Vec<_>, Vec<_>) = environment.instances.iter().partition(|instance| {
-        standing.iter().any(|target| target.id == instance.id && is_wanted(target) && !target.is_draining())
-    });
     if !missing.is_empty() {
-        let descriptions = missing
-            .iter()
-            .map(|instance| TargetDescription::builder().id(&instance.id).port(environment.port.into()).build());
         client
             .register_targets()
             .target_group_arn(arn)
-            .set_targets(Some(descriptions.collect()))
+            .set_targets(Some(descriptions(missing)))
             .send()
             .await
             .call("elasticloadbalancing:RegisterTargets")
@@ -144,17 +152,47 @@ pub async fn register(client: &elb::Client, environment: &Environment, arn: &str
         client
             .deregister_targets()
             .target_group_arn(arn)
-            .set_targets(Some(excess))
+            .set_targets(Some(descriptions(excess)))
             .send()
             .await
             .call("elasticloadbalancing:DeregisterTargets")?;
     }
-    let step = |instance: &&crate::instance::Target, outcome| Step::new("target", &instance.id, outcome);
-    Ok(missing
+    Ok(difference.steps())
+}
+
+/// What [`register`] would do to the targets of a group, `None` where it is to be made.
+pub async fn plan_targets(client: &elb::Client, environment: &Environment, arn: Option<&str>) -> Result<Vec<Step>> {
+    let standing = match arn {
+        Some(arn) => targets(client, arn).await?,
+        None => vec![],
+    };
+    Ok(differ(environment, &standing).steps())
+}
+
+/// The targets to deregister, to register, and those that stand as wanted, by id and port.
+struct Difference<'a> {
+    excess: Vec<(&'a str, i32)>,
+    missing: Vec<(&'a str, i32)>,
+    found: Vec<(&'a str, i32)>,
+}
+
+impl Difference<'_> {
+    fn steps(&self) -> Vec<Step> {
+        let all = [(&self.excess, Outcome::Removed), (&self.missing, Outcome::Created), (&self.found, Outcome::Found)];
+        all.iter().flat_map(|(targets, to)| targets.iter().map(|(id, _)| Step::new("target", *id, *to))).collect()
+    }
+}
+
+fn differ<'a>(environment: &'a Environment, standing: &'a [Target]) -> Difference<'a> {
+    let standing: Vec<(&str, i32)> = standing
         .iter()
-        .map(|target| step(target, Outcome::Created))
-        .chain(found.iter().map(|target| step(target, Outcome::Found)))
-        .collect())
+        .filter(|target| !target.is_draining())
+        .map(|target| (target.id.as_str(), target.port))
+        .collect();
+    let wanted = environment.instances.iter().map(|instance| (instance.id.as_str(), i32::from(environment.port)));
+    let (found, missing): (Vec<_>, Vec<_>) = wanted.partition(|target| standing.contains(target));
+    let excess = standing.into_iter().filter(|target| !found.contains(target)).collect();
+    Difference { excess, missing, found }
 }
 
 /// A registered target and its health.
@@ -168,10 +206,6 @@ pub struct Target {
 }
 
 impl Target {
-    fn description(&self) -> TargetDescription {
-        TargetDescription::builder().id(&self.id).port(self.port).build()
-    }
-
     /// Deregistered, and still shown for its deregistration delay (ELB user guide, target health).
     fn is_draining(&self) -> bool {
         self.state == TargetHealthStateEnum::Draining
@@ -287,5 +321,53 @@ pub async fn remove(client: &elb::Client, arn: &str) -> Result<()> {
             Err(Error::StillDeleting(format!("target group {arn}: {}", refusal.message)))
         }
         other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_differs_by_its_health_check() {
+        let environment = Environment::example();
+        let as_wanted = TargetGroup::builder()
+            .target_group_arn("arn")
+            .health_check_path("/health")
+            .health_check_interval_seconds(10)
+            .health_check_timeout_seconds(5)
+            .healthy_threshold_count(2)
+            .unhealthy_threshold_count(2)
+            .matcher(Matcher::builder().http_code("200").build());
+        let found = as_wanted.clone().build();
+        assert_eq!(plan(&environment, Some(&found)), Step::new(RESOURCE, "arn", Outcome::Found));
+        let other = as_wanted.health_check_path("/").set_matcher(None).build();
+        assert_eq!(
+            plan(&environment, Some(&other)).changes,
+            ["health check path: / → /health", "health check matcher: none → 200"]
+        );
+        assert_eq!(plan(&environment, None), Step::new(RESOURCE, "", Outcome::Created));
+    }
+
+    #[test]
+    fn targets_go_come_and_stay() {
+        let target = |id: &str, port: i32, state: TargetHealthStateEnum| Target {
+            id: id.into(),
+            port,
+            state,
+            reason: String::new(),
+        };
+        let rows = |standing: &[Target]| -> Vec<(String, Outcome)> {
+            let steps = differ(&Environment::example(), standing).steps();
+            steps.into_iter().map(|step| (step.id, step.outcome)).collect()
+        };
+        let (i1, i2) = (|| "i-1".to_owned(), || "i-2".to_owned());
+        use TargetHealthStateEnum::{Draining, Healthy, Unhealthy};
+        assert_eq!(rows(&[]), [(i1(), Outcome::Created)]);
+        assert_eq!(rows(&[target("i-1", 80, Unhealthy)]), [(i1(), Outcome::Found)]);
+        assert_eq!(rows(&[target("i-1", 80, Draining)]), [(i1(), Outcome::Created)]);
+        assert_eq!(rows(&[target("i-1", 8080, Healthy)]), [(i1(), Outcome::Removed), (i1(), Outcome::Created)]);
+        let both = [target("i-2", 80, Healthy), target("i-1", 80, Healthy)];
+        assert_eq!(rows(&both), [(i2(), Outcome::Removed), (i1(), Outcome::Found)]);
     }
 }

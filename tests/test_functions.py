@@ -106,6 +106,7 @@ def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> 
         "dns": "takeover",
         "onFailure": "rollback",
         "keepUntil": None,
+        "mode": "apply",
         "complete": False,
     }
 
@@ -214,6 +215,7 @@ BAD_INPUT = {
     "pending certificate": (with_a_pending_certificate, "$.certificateArn"),
     "dualstack without IPv6": (with_field(ipAddressType="dualstack"), "$.ipAddressType"),
     "unknown DNS policy": (with_field(dns="steal"), "$.dns"),
+    "unknown mode": (with_field(mode="dry"), "$.mode"),
     "keepUntil that is no date": (with_field(keepUntil="tomorrow"), "$.keepUntil"),
 }
 

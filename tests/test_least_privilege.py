@@ -134,6 +134,7 @@ class Executions:
             answer = self._succeed("provision", world.input).output
             self._succeed("provision", world.input | {"keepUntil": FAR_FUTURE})
             self._drift(world, answer)
+            self._succeed("provision", world.input | {"mode": "plan"})
             self._succeed("provision", world.input)
             self._consent(world, "stop")
             self._succeed("teardown", {"domain": world.domain, "certificate": "delete"})
@@ -247,6 +248,12 @@ def test_every_statement_is_used(roles: Roles, calls: list[Call]) -> None:
         if (function, number, action) not in used
     }
     assert unused == set(NEVER_CALLED)
+
+
+def test_the_plan_may_read_alone(roles: Roles) -> None:
+    operations = [action.partition(":")[2] for _, action in roles.statements("plan-changes")]
+    assert operations
+    assert [name for name in operations if not name.startswith(("Describe", "List"))] == []
 
 
 REQUEST, RESOURCE = "aws:RequestTag/", "aws:ResourceTag/"

@@ -1,0 +1,109 @@
+//! Tells what a provision would make, change or find, and changes nothing: the rows of its answer, in their order, its
+//! edits of the DNS records, and the cost. Each row comes from the comparison that the state which acts goes by.
+
+use albatross::certificate::{self, Certificate};
+use albatross::environment::{Environment, Mode};
+use albatross::error::Result;
+use albatross::inventory::Clients;
+use albatross::listener::{self, Listeners};
+use albatross::load_balancer::{self, Front};
+use albatross::price::{self, Cost};
+use albatross::step::{Outcome, Step};
+use albatross::{aws, dns, lambda, security_group, target_group};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Event {
+    environment: Environment,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    environment: String,
+    domain: String,
+    mode: Mode,
+    steps: Vec<Step>,
+    dns: Vec<String>,
+    cost: Cost,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let clients = Clients::new(aws::config().await);
+    lambda::run(async |event: Event| plan(&clients, event.environment).await).await
+}
+
+async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
+    let Clients { acm, ec2, elb, route53, .. } = clients;
+    let (found_group, found_targets, found_front, certificates, standing) = tokio::try_join!(
+        security_group::find(ec2, &environment),
+        target_group::find(elb, &environment),
+        load_balancer::find(elb, &environment),
+        certificate::find(acm, &environment),
+        dns::standing(route53, &environment.zone.id, &environment.domain),
+    )?;
+    let targets_step = target_group::plan(&environment, found_targets.as_ref());
+    let certificate_step = certificate::plan(&environment, &certificates);
+    let target_group = if_new(&targets_step.id, environment.target_group_name());
+    let certificate = if_new(&certificate_step.id, "certificate".into());
+    let group = if_new(found_group.as_deref().unwrap_or_default(), environment.security_group_name());
+    let (front, listeners) = match &found_front {
+        Some((found, _)) => {
+            let front = Front::from(found);
+            let listeners = Listeners::of(elb, &front.arn).await?;
+            (front, listeners)
+        }
+        None => {
+            let dns_name = if_new("", environment.load_balancer_name());
+            (Front { dns_name, ..Front::default() }, Listeners::default())
+        }
+    };
+    let targets_arn = Some(targets_step.id.as_str()).filter(|arn| !arn.is_empty());
+    let (group_step, front_step, open_steps, target_steps, https_step, (record_steps, mut dns)) = tokio::try_join!(
+        security_group::plan(ec2, &environment, found_group.as_ref()),
+        load_balancer::plan(elb, &environment, &group, found_front.as_ref()),
+        security_group::plan_open(ec2, &environment, &group),
+        target_group::plan_targets(elb, &environment, targets_arn),
+        listener::plan_https(elb, &environment, &target_group, &certificate, &listeners),
+        validation(route53, &environment, &front, &certificates),
+    )?;
+    let edits = dns::point(&environment, &front, &standing)?;
+    let mut steps = vec![group_step, targets_step, front_step, listener::plan_http(&listeners, &target_group)];
+    steps.extend(open_steps.into_iter().chain(target_steps));
+    steps.push(certificate_step);
+    steps.extend(record_steps);
+    steps.push(https_step);
+    steps.push(listener::plan_redirect(&listeners.http().unwrap_or_default()));
+    steps.push(dns::pointed(&environment, &front, &edits));
+    dns.extend(dns::diff(&environment, &front, &edits));
+    let region = clients.config.region().map_or("", |region| region.as_ref());
+    let cost = price::environment(region, environment.subnets.len(), environment.public_ipv4());
+    let Environment { name, domain, mode, .. } = environment;
+    Ok(Answer { environment: name, domain, mode, steps, dns, cost })
+}
+
+/// The id, or for what is not made yet its name in angle brackets.
+fn if_new(id: &str, name: String) -> String {
+    if id.is_empty() { format!("<{name}>") } else { id.into() }
+}
+
+/// The validation records of a certificate that is not issued, as rows and as a diff.
+async fn validation(
+    route53: &aws_sdk_route53::Client,
+    environment: &Environment,
+    front: &Front,
+    certificates: &[Certificate],
+) -> Result<(Vec<Step>, Vec<String>)> {
+    let (mut steps, mut dns) = (vec![], vec![]);
+    let Some(records) = certificate::awaited(environment, certificates) else { return Ok((steps, dns)) };
+    for record in records {
+        let (step, edits) = dns::plan_cname(route53, &environment.zone, record).await?;
+        steps.push(step);
+        dns.extend(dns::diff(environment, front, &edits));
+    }
+    if records.is_empty() {
+        steps.push(Step::new(certificate::RECORD, "", Outcome::Created));
+        dns.push(format!("+ the CNAME under {} that ACM names as the certificate is requested", environment.domain));
+    }
+    Ok((steps, dns))
+}
