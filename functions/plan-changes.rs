@@ -76,8 +76,8 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     steps.push(listener::plan_redirect(&listeners.http().unwrap_or_default()));
     steps.push(dns::pointed(&environment, &front, &edits));
     dns.extend(dns::diff(&environment, &front, &edits));
-    let region = clients.config.region().map_or("", |region| region.as_ref());
-    let cost = price::environment(region, environment.subnets.len(), environment.public_ipv4());
+    let region = aws::region(&clients.config);
+    let cost = price::environment(&region, environment.subnets.len(), environment.public_ipv4());
     let Environment { name, domain, mode, .. } = environment;
     Ok(Answer { environment: name, domain, mode, steps, dns, cost })
 }

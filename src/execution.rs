@@ -230,6 +230,8 @@ mod tests {
         assert!(ended(&event("aws.events", json!({}))).is_none());
         assert!(ended(&json!({})).is_none());
         assert!(Wish::of("{\"domain\": \"*\"}").is_none());
+        let plan = r#"{"domain": "api.example.com", "instances": ["i-0abc1234def567890"], "mode": "plan"}"#;
+        assert_eq!(Wish::of(plan), None);
         let plan = "{\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"], \"mode\": \"plan\"}";
         assert!(Wish::of(plan).is_none());
     }
