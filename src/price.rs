@@ -98,9 +98,13 @@ pub struct Rate {
 
 impl Rate {
     pub fn of(hourly: Decimal) -> Self {
-        let monthly = hourly * HOURS_A_MONTH;
-        Rate { hourly, monthly: monthly.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero) }
+        Rate { hourly, monthly: cents(hourly * HOURS_A_MONTH) }
     }
+}
+
+/// To the cent.
+fn cents(dollars: Decimal) -> Decimal {
+    dollars.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
 }
 
 /// What stands, by the hour: the sum and its lines.
@@ -245,5 +249,25 @@ mod tests {
         let cost = run("us-east-1", Usage { transitions: 1000, invocations: 1_000_000, milliseconds: 4000 }, 256);
         assert_eq!(cost.gb_seconds, dollars("1"));
         assert_eq!(cost.dollars, (dollars("0.025") + dollars("0.2") + GB_SECOND).round_dp(6));
+    }
+
+    #[test]
+    fn the_readme_says_what_these_prices_make() {
+        let readme = include_str!("../README.md");
+        let hourly = environment(FALLBACK, 2, 0).rate.hourly;
+        let days_a_month = dollars("365") / dollars("12");
+        for (row, hours) in [
+            ("Albatross, always on", HOURS_A_MONTH),
+            ("nights off (14 hours a day)", dollars("14") * days_a_month),
+            (
+                "nights and weekends off (14 hours on weekdays)",
+                dollars("14") * days_a_month * dollars("5") / dollars("7"),
+            ),
+            ("10 hours on 22 weekdays", dollars("220")),
+            ("three hours, once", dollars("3")),
+        ] {
+            let said = format!("| {row} | ${:.2} |", cents(hourly * hours));
+            assert!(readme.contains(&said), "{said}");
+        }
     }
 }

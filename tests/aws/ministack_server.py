@@ -192,6 +192,13 @@ def name_errors_as_the_sdk_does() -> None:
     stepfunctions._AWS_SDK_ERROR_CODE_OVERRIDES["sfn"] = {code: f"{code}Exception"}
 
 
+def start_nothing_by_the_clock() -> None:
+    """Schedules wait for whoever plays EventBridge (Stack.fire): no test fails because it is three in the afternoon."""
+    from ministack.services import eventbridge, scheduler
+
+    eventbridge._tick_scheduled_rules = scheduler._tick_schedules = lambda: None
+
+
 def end_stopped_executions() -> None:
     """A stopped execution does nothing any more (StopExecution); MiniStack goes on with branches and retries."""
     from ministack.services import stepfunctions
@@ -267,6 +274,7 @@ async def serve(listener: socket.socket) -> None:
     throttle_calls()
     watch_calls()
     take_yaml_definitions()
+    start_nothing_by_the_clock()
     keep_time_zones()
     refuse_bad_subjects()
     name_errors_as_the_sdk_does()
