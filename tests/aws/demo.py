@@ -89,6 +89,11 @@ def _rules(group: dict) -> Iterator[str]:
             yield f"{rule['FromPort']} from {source['CidrIp']}"
 
 
+def rate(cost: dict) -> str:
+    """Dollars by the hour and the month."""
+    return f"${cost['hourly']:.4f} an hour, ${cost['monthly']:.2f} a month"
+
+
 def value(record: dict) -> str:
     """What a record says, a line for each of its values."""
     if "AliasTarget" in record:
@@ -129,6 +134,7 @@ class Demo:
         self._deploy()
         follower = Follower(self._console, self._aws, self._stack)
         event = placed_in(self._world, wanted)
+        self._plan(follower, event)
         environment = self._provision(follower, event)
         if environment:
             self._again(follower, event)
@@ -141,8 +147,24 @@ class Demo:
         began = time.monotonic()
         with self._console.status("deploys template.yaml"):
             self._stack.deploy()
-        what = f"stack {self._stack.name}: {len(self._stack.functions)} functions and three state machines"
+        what = f"stack {self._stack.name}: {len(self._stack.functions)} functions and five state machines"
         self._say(f"{what}, in {time.monotonic() - began:.0f} s")
+
+    def _plan(self, follower: Follower, event: dict) -> None:
+        self._heading("A plan first")
+        mark = len(self._aws.calls())
+        planned = follower.follow("provision", event | {"mode": "plan"})
+        if not self._check(planned.status == "SUCCEEDED", "there is a plan", why(planned)):
+            return
+        table = table_of("What a provision would do", "what", "it would be")
+        for step in planned.output["steps"]:
+            table.add_row(step["resource"], step["outcome"])
+        for line in planned.output["dns"]:
+            table.add_row("in DNS", line)
+        self._console.print(table)
+        self._say(f"It would cost {rate(planned.output['cost'])}.")
+        changes = [call["operation"] for call in self._aws.calls(mark) if call["changes"]]
+        self._check(not changes, "nothing was changed for it", ", ".join(changes))
 
     def _provision(self, follower: Follower, event: dict) -> str | None:
         """Answers the name of the environment."""
@@ -158,6 +180,9 @@ class Demo:
         for check in by_result.get("skipped", []):
             self._say(f"[yellow]○[/] skipped: {check['name']}, as {check['detail']}")
         self._console.print(inventory(self._aws, self._world, first.output))
+        charges = ", ".join(f"{line['count']} {line['what']}" for line in first.output["cost"]["items"])
+        self._say(f"It costs {rate(first.output['cost'])}: {charges}.")
+        self._say(f"This execution cost ${first.output['executionCost']['dollars']:.4f}.")
         self._ask(first.output, event)
         return first.output["environment"]
 
@@ -211,6 +236,7 @@ class Demo:
             self._check(
                 removed == [environment], f"environment {environment} is gone", json.dumps(night.output)
             )
+            self._say(f"That saves {rate(night.output['saves'])}.")
         for arn in set(self._stack.executions("teardown")) - earlier:
             self._console.print(decisions(self._stack.execution(arn)))
 

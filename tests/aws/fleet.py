@@ -32,21 +32,21 @@ BATCH = 500
 MOST_EVENTS, MOST_BYTES = 25_000, 262_144
 
 
-def fleet(world: World, stack: str, count: int) -> list[str]:
+def fleet(world: World, stack: str, count: int, keep_until: str | None = None) -> list[str]:
     """Make so many environments of a stack, as its provisions would have; answers their names.
 
-    Without certificate and HTTPS listener, which a teardown takes no decision about, and without targets.
+    Before one instance, and without certificate and HTTPS listener, which a teardown takes no decision about.
     """
     names = [f"fleet-{number:04}" for number in range(1, count + 1)]
     records = []
     for name in names:
-        records += _environment(world, stack, name)
+        records += _environment(world, stack, name, keep_until)
     for start in range(0, len(records), 2 * BATCH):
         world.create_records(records[start : start + 2 * BATCH])
     return names
 
 
-def _environment(world: World, stack: str, name: str) -> list[dict]:
+def _environment(world: World, stack: str, name: str, keep_until: str | None) -> list[dict]:
     """All of an environment but its records, which it answers."""
     ec2, elb = world.aws.client("ec2"), world.aws.client("elbv2")
     domain = f"{name}.{world.zone_name}"
@@ -63,8 +63,12 @@ def _environment(world: World, stack: str, name: str) -> list[dict]:
     [targets] = elb.create_target_group(
         Name=f"{name}-target-group", Protocol="HTTP", Port=80, VpcId=world.vpc, Tags=tags
     )["TargetGroups"]
+    elb.register_targets(
+        TargetGroupArn=targets["TargetGroupArn"], Targets=[{"Id": world.instances[0], "Port": 80}]
+    )
+    kept = [{"Key": "albatross:keep-until", "Value": keep_until}] if keep_until else []
     [balancer] = elb.create_load_balancer(
-        Name=f"{name}-elb", Subnets=world.subnets, SecurityGroups=[group], Tags=tags
+        Name=f"{name}-elb", Subnets=world.subnets, SecurityGroups=[group], Tags=tags + kept
     )["LoadBalancers"]
     elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancerArn"],
@@ -146,6 +150,8 @@ class Night:
     memory: str
     payload: int
     events: int
+    # Dollars, by its own answer.
+    cost: float
 
 
 def night(stack: Stack, count: int, speed: float) -> Night:
@@ -182,12 +188,13 @@ def night(stack: Stack, count: int, speed: float) -> Night:
         transitions=transitions(history) + sum(transitions(stack.history(arn)) for arn in children),
         seconds=ended.seconds * speed,
         memory=f"{peak / 1024:.0f} MiB, {name}",
-        payload=max(_payloads(history)),
+        payload=max(payloads(history)),
         events=len(history),
+        cost=ended.output.get("executionCost", {}).get("dollars", math.nan),
     )
 
 
-def _payloads(history: list[dict]) -> Iterator[int]:
+def payloads(history: list[dict]) -> Iterator[int]:
     """The bytes of each input and output that the history tells."""
     for event in history:
         for key, details in event.items():
@@ -211,6 +218,7 @@ def show(console: Console, nights: list[Night], speed: float) -> None:
         "most memory",
         f"payload of {MOST_BYTES:,}",
         f"events of {MOST_EVENTS:,}",
+        "cost",
     ):
         table.add_column(column, justify="right")
     for it in nights:
@@ -227,6 +235,7 @@ def show(console: Console, nights: list[Night], speed: float) -> None:
             it.memory,
             f"{it.payload:,}",
             f"{it.events:,}",
+            f"${it.cost:.4f}",
         )
     console.print(table)
     for it in nights:
