@@ -397,6 +397,17 @@ def test_a_target_that_goes_has_a_row(aws: LocalAws, stack: Stack, world: World)
     assert_agree(planned, provision(stack, world, instances=[other]))
 
 
+def test_a_plan_names_the_record_that_a_certificate_waits_for(
+    aws: LocalAws, stack: Stack, world: World
+) -> None:
+    record = pending_certificate(world, world.domain.replace(".", "-"))
+    planned = plan(aws, stack, world)
+    name, value = record["Name"].rstrip("."), record["Value"].rstrip(".")
+    assert outcomes(planned) == MADE | {"certificate": "found"}
+    assert planned["dns"][0] == f"+ {name} CNAME {value}"
+    assert_agree(planned, provision(stack, world))
+
+
 def test_a_plan_needs_no_lock(aws: LocalAws, stack: Stack, world: World) -> None:
     """It may look while another execution works on the environment, which goes on with its own."""
     aws.fault("held", "CreateLoadBalancer", "create-alb")
@@ -438,8 +449,8 @@ def foreign_txt(label: str) -> Callable[[World, str], None]:
     return lambda world, name: world.put_record(record, name=f"{label}.{world.domain}")
 
 
-def foreign_validation(world: World, name: str) -> None:
-    """The name of the validation record is that of every certificate of the domain; ours stands and waits for it."""
+def pending_certificate(world: World, name: str) -> dict:
+    """The validation record of a certificate of ours, which stands and waits for it."""
     acm = world.aws.client("acm")
     tags = {"stack": "albatross", "environment": name, "domain": world.domain, "zone": world.zone}
     pending = acm.request_certificate(
@@ -449,8 +460,12 @@ def foreign_validation(world: World, name: str) -> None:
     )
     described = acm.describe_certificate(CertificateArn=pending["CertificateArn"])["Certificate"]
     [option] = described["DomainValidationOptions"]
+    return option["ResourceRecord"]
+
+
+def foreign_validation(world: World, name: str) -> None:
     record = {"Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": "elsewhere.test"}]}
-    world.put_record(record, name=option["ResourceRecord"]["Name"].rstrip("."))
+    world.put_record(record, name=pending_certificate(world, name)["Name"].rstrip("."))
 
 
 CONFLICTS = {
