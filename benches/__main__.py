@@ -11,8 +11,10 @@ from pathlib import Path
 from tests.aws.stack import ROOT, build
 
 from .peers import PEERS, said
-from .report import write
+from .report import report, write
 from .rounds import run, settings
+
+RAW = ROOT / "target" / "bench" / "results.json"
 
 
 def machine() -> dict[str, str]:
@@ -37,13 +39,13 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=10, help="AWS seconds per real second where sped up")
     parser.add_argument("--real-rounds", type=int, default=1, help="with AWS's waits in real time")
     parser.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
-    parser.add_argument("--into", type=Path, default=ROOT / "target" / "bench", help="the folder to write to")
+    parser.add_argument("--into", type=Path, default=RAW.parent, help="the folder for the report")
     parser.add_argument(
-        "--from", type=Path, dest="results", help="results.json of an earlier run: no new one"
+        "--report", action="store_true", help="anew, of the last raw results; measure nothing"
     )
     options = parser.parse_args()
-    if options.results:
-        results = json.loads(options.results.read_text())
+    if options.report:
+        results = json.loads(RAW.read_text())
     else:
         build()
         kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
@@ -54,8 +56,9 @@ def main() -> int:
             "Albatross": said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]),
             "Python": platform.python_version(),
         } | results["versions"]
-    write(results, options.into)
-    print(f"Written to {options.into}")
+        write({Path(RAW.name): json.dumps(results, indent=1)}, RAW.parent)
+    write(report(results), options.into)
+    print(f"Raw results are in {RAW}, the report in {options.into}")
     return int(any(each["wrong"] for each in results["runs"]))
 
 

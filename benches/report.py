@@ -1,6 +1,5 @@
 """The report: a pure function from raw results to Markdown and plots."""
 
-import json
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
@@ -38,18 +37,33 @@ def report(results: dict) -> dict[Path, str]:
     return {Path("BENCHMARKS.md"): "\n\n".join(part for part in text if part) + "\n"} | plots
 
 
-def write(results: dict, folder: Path) -> None:
-    """The raw results and the report, into a folder."""
-    for path, text in {Path("results.json"): json.dumps(results, indent=1), **report(results)}.items():
+def write(files: dict[Path, str], folder: Path) -> None:
+    """Files, by their paths, into a folder."""
+    for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
 
 
 def _how(results: dict) -> str:
     it = results["machine"]
-    return (
-        f"{results['date']}, on {it['processor']}, {it['cores']} cores, {it['memory']}, {it['system']}. "
-        "To reproduce it: `make bench`."
+    return "\n\n".join(
+        (
+            f"{results['date']}, on {it['processor']}, {it['cores']} cores, {it['memory']}, {it['system']}. To "
+            "reproduce it: `make bench`, with `ALBATROSS_BENCH_TERRAFORM_MIRROR` as the folder of Terraform's plug-ins "
+            "where they are in one. It writes to `target/bench`.",
+            "Each run has a new world in an empty account; the peers take turns. A run is a provision, which counts "
+            "only if curl then gets HTTPS, HSTS and the redirect, and a teardown, after which the account is compared "
+            "with before. CPU is that of the peer's processes, memory the most that one of them held; calls are "
+            "those that reached AWS.",
+            f"- {OURS}: executions on the local AWS. Its functions' processes are counted, started anew for each "
+            "execution, in the debug build that the local AWS runs; Step Functions itself is AWS's. Its teardown "
+            "deletes the certificate, as the others' do, and looks in every region for another that needs its record; by "
+            "default it keeps it.\n"
+            "- Terraform: `apply` and `destroy` of `benches/terraform/main.tf`; `init` is not counted. It does not "
+            "wait for healthy targets.\n"
+            "- AWS CLI: `benches/aws_cli.sh`, step by step with the CLI's own waiters, as the documentation has it.\n"
+            "- boto3 by hand: `benches/by_hand.py`, which starts first what takes time, and polls every five seconds.",
+        )
     )
 
 
@@ -75,6 +89,8 @@ def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[s
             + ", ".join(f"{phase} {seconds} s" for phase, seconds in CRITICAL.items())
             + f". {rounds}."
         )
+        if any(not peer["waits_for_dns"] for peer in results["peers"]):
+            yield f"To who does not wait until the alias has reached all name servers, those {IN_SYNC} s are added."
         if speed != 1:
             yield "The peers' own work takes its real time, so it counts that many times here."
         shown = {"aws-seconds": (lambda run: aws_seconds(results, run, speed), "AWS s")}
@@ -153,7 +169,7 @@ def _left(results: dict) -> str:
         such_as = f", such as {'; '.join(map(change, runs[0]['left']))}" if runs[0]["left"] else ""
         lines.append(f"- {peer}: {count} in {len(runs)} teardowns{such_as}")
     wrong = [
-        f"- {run['peer']}, {run['setting']}, round {run['round']}, {run['phase']}: {run['wrong']}"
+        f"- {run['peer']}, {run['setting']}, round {run['round']}, {run['phase']}: {_words(run['wrong'])}"
         for run in results["runs"]
         if run["wrong"]
     ]
@@ -167,6 +183,11 @@ def change(line: str) -> str:
     """A line of the differences, without what each side is in full."""
     what, _, sides = line.partition(": ")
     return f"{what} is {'left' if sides.startswith('absent') else 'gone' if sides.endswith('absent') else 'changed'}"
+
+
+def _words(text: str) -> str:
+    """The end of a program's output in one line."""
+    return " ".join(text.split())[-300:]
 
 
 def _skipped(results: dict) -> str:

@@ -41,7 +41,7 @@ def takes_part(peer, setting: Setting) -> str | None:
     """Why a peer takes no part in a setting, if it does not."""
     if peer.scales or setting.speed == 1 or math.isinf(setting.speed):
         return None
-    return "its polling cannot be scaled with the clock"
+    return "how often it polls cannot be told to it"
 
 
 def prepared(kinds: Iterable, aws: LocalAws, folder: Path) -> tuple[list, dict[str, str], list[dict]]:

@@ -1,6 +1,5 @@
 """The bench's report comes from its results alone; what is not here is skipped, and what fails is told."""
 
-import json
 import math
 import os
 import sys
@@ -9,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benches.peers import AwsCli, Failed, Terraform, measured, write_waiters
+from benches.peers import AwsCli, ByHand, Failed, Terraform, measured
 from benches.report import CRITICAL, OURS, bars, report
 from benches.rounds import Setting, prepared, settings, takes_part
 
@@ -117,12 +116,9 @@ class TestPeers:
 
     def test_what_cannot_be_scaled_is_left_out_where_the_clock_is_sped_up(self):
         none, fast, real = settings(rounds=5, speed=10, real_rounds=1)
-        assert [bool(takes_part(Terraform, setting)) for setting in (none, fast, real)] == [
-            False,
-            True,
-            False,
-        ]
-        assert not any(takes_part(AwsCli, setting) for setting in (none, fast, real))
+        for kind in (Terraform, AwsCli):
+            assert [bool(takes_part(kind, each)) for each in (none, fast, real)] == [False, True, False]
+        assert not any(takes_part(ByHand, each) for each in (none, fast, real))
 
     def test_a_setting_without_rounds_is_left_out(self):
         assert settings(rounds=2, speed=10, real_rounds=0) == [
@@ -145,8 +141,3 @@ class TestPeers:
     def test_a_program_that_fails_says_why(self, tmp_path):
         with pytest.raises(Failed, match="ended with 3: no"):
             measured(["sh", "-c", "echo no; exit 3"], dict(os.environ), tmp_path)
-
-    def test_the_waiters_of_the_aws_cli_wait_by_the_clock(self, tmp_path):
-        write_waiters(tmp_path, 10)
-        [file] = tmp_path.glob("acm/*/waiters-2.json")
-        assert json.loads(file.read_text())["waiters"]["CertificateValidated"]["delay"] == 6
