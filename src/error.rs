@@ -46,6 +46,9 @@ pub enum Error {
     /// Wait: the load balancer does not answer as it should yet.
     #[error("{url} through load balancer {load_balancer}: {problem}")]
     HttpsNotServing { url: String, load_balancer: String, problem: String },
+    /// Wait: instances that a night has stopped do not run yet.
+    #[error("instances start: {0}")]
+    InstancesStarting(String),
     /// Wait: AWS has not finished a deletion.
     #[error("still deleting: {0}")]
     StillDeleting(String),
@@ -95,6 +98,7 @@ impl Error {
             Error::LoadBalancerFailed { .. } => "LoadBalancerFailed",
             Error::TargetsNotHealthy(_) => "TargetsNotHealthy",
             Error::HttpsNotServing { .. } => "HttpsNotServing",
+            Error::InstancesStarting(_) => "InstancesStarting",
             Error::StillDeleting(_) => "StillDeleting",
             Error::TeardownIncomplete(_) => "TeardownIncomplete",
             Error::AwsUnavailable(_) => "AwsUnavailable",

@@ -32,7 +32,8 @@ pub fn ended(event: &Value) -> Option<Ended> {
     (event.source == "aws.states").then(|| serde_json::from_value(event.detail).ok()).flatten()
 }
 
-/// What a provision execution's input says of its environment; `None` where it was refused as bad input, or was just to plan.
+/// What a provision execution's input says of its environment; `None` where it was refused as bad input, or was just to
+/// plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
     pub name: String,
@@ -230,8 +231,6 @@ mod tests {
         assert!(ended(&event("aws.events", json!({}))).is_none());
         assert!(ended(&json!({})).is_none());
         assert!(Wish::of("{\"domain\": \"*\"}").is_none());
-        let plan = r#"{"domain": "api.example.com", "instances": ["i-0abc1234def567890"], "mode": "plan"}"#;
-        assert_eq!(Wish::of(plan), None);
         let plan = "{\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"], \"mode\": \"plan\"}";
         assert!(Wish::of(plan).is_none());
     }

@@ -169,3 +169,61 @@ pub async fn remove(client: &ec2::Client, id: &str, consent: Consent) -> Result<
             .map(drop),
     }
 }
+
+/// What is to be done so that the instances that a night has stopped run again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wake {
+    pub start: Vec<String>,
+    /// With their states.
+    pub wait: Vec<String>,
+}
+
+impl Wake {
+    /// Only of those whose user has consented to their stop: it was Albatross that ended them. What else does not run is
+    /// the user's wish.
+    pub fn of(instances: &[AtTeardown]) -> Self {
+        use InstanceStateName::{Pending, Stopped, Stopping};
+        let mut wake = Wake::default();
+        for instance in instances.iter().filter(|instance| instance.consent == Some(Consent::Stop)) {
+            match instance.state {
+                Stopped => wake.start.push(instance.id.clone()),
+                Stopping | Pending => wake.wait.push(format!("{} is {}", instance.id, instance.state)),
+                _ => {}
+            }
+        }
+        wake
+    }
+}
+
+/// Starts stopped instances. Again is safe.
+pub async fn start(client: &ec2::Client, ids: &[String]) -> Result<()> {
+    client.start_instances().set_instance_ids(Some(ids.to_vec())).send().await.call("ec2:StartInstances").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_be_stopped_is_started() {
+        use InstanceStateName::{Pending, Running, Stopped, Stopping};
+        let instance = |id: &str, consent: Option<Consent>, state: InstanceStateName| AtTeardown {
+            id: id.into(),
+            consent,
+            state,
+            public: vec![],
+            ipv6: vec![],
+        };
+        let instances = [
+            instance("i-1", Some(Consent::Stop), Stopped),
+            instance("i-2", Some(Consent::Stop), Stopping),
+            instance("i-3", Some(Consent::Stop), Pending),
+            instance("i-4", Some(Consent::Stop), Running),
+            instance("i-5", None, Stopped),
+            instance("i-6", Some(Consent::Terminate), Stopped),
+        ];
+        let wake = Wake::of(&instances);
+        assert_eq!(wake.start, ["i-1"]);
+        assert_eq!(wake.wait, ["i-2 is stopping", "i-3 is pending"]);
+    }
+}

@@ -289,6 +289,28 @@ def test_the_morning_brings_back_what_the_night_removed(aws: LocalAws, in_seoul:
     assert rise(in_seoul, world) == back
 
 
+def test_an_instance_that_the_night_stopped_is_started(aws: LocalAws, in_seoul: Stack, world: World) -> None:
+    world.tag(world.instances[0], "albatross:on-teardown", "stop")
+    provision(in_seoul, world)
+    succeeded(fall(in_seoul))
+    ec2 = aws.client("ec2")
+
+    def state() -> str:
+        [reservation] = ec2.describe_instances(InstanceIds=world.instances)["Reservations"]
+        return reservation["Instances"][0]["State"]["Name"]
+
+    assert state() == "stopped"
+    assert rise(in_seoul, world) == {name(world): f"https://{world.domain}"}
+    assert state() == "running"
+
+
+def test_an_instance_that_its_user_stopped_is_not(aws: LocalAws, in_seoul: Stack, world: World) -> None:
+    provision(in_seoul, world)
+    succeeded(fall(in_seoul))
+    aws.client("ec2").stop_instances(InstanceIds=world.instances)
+    assert "stopped; start it" in rise(in_seoul, world)[name(world)]
+
+
 def test_what_somebody_took_down_stays_down(aws: LocalAws, in_seoul: Stack, world: World) -> None:
     with World(aws) as other:
         provision(in_seoul, world)

@@ -9,13 +9,14 @@ from moto.ec2.exceptions import (
     InvalidPermissionNotFoundError,
 )
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
-from moto.ec2.utils import random_public_ip
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix, random_public_ip
 
 from ..clock import clock
 from . import unconfirmed
@@ -106,6 +107,20 @@ def get_all_network_interfaces(original, self, *arguments, **named):
     """DescribeNetworkInterfaces shows a lingering interface until its time has come."""
     _drop_released(self)
     return original(self, *arguments, **named)
+
+
+# Tags
+
+
+@replaces(TaggedEC2Resource)
+def get_tags(original, self):
+    """Those of one resource, without a look at everybody's: of a thousand groups that takes minutes."""
+    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), "") if self.id else ""
+    tags = self.ec2_backend.tags.get(self.id, {})
+    return [
+        {"resource_id": self.id, "resource_type": kind, "key": key, "value": value}
+        for key, value in tags.items()
+    ]
 
 
 # Security groups
