@@ -1,0 +1,517 @@
+"""How the functions start: `python -m benches.startup`, after `cargo build --release --bins --example hello`.
+
+Each process is started against a stand-in for the Lambda Runtime API and makes its first AWS call over TLS to a stand-in
+for AWS, both on loopback: every function, a hello world in Rust (startup/hello.rs), and the call of one function by boto3
+and by the AWS SDK for JavaScript. AWS denies the call, so that nothing but the first is measured. The processes take
+turns, once unmeasured and then `--runs` times.
+
+Wall time is what a user waits; CPU time is what a busy machine does not change, and what Lambda gives in proportion to a
+function's memory.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import shutil
+import signal
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from botocore.httpsession import where
+
+from tests.aws.authority import Authority
+from tests.aws.endpoints import client_variables
+
+ROOT = Path(__file__).parent.parent
+PEERS = Path(__file__).with_suffix("")
+BINARIES = ROOT / "target" / f"{platform.machine()}-unknown-linux-gnu" / "release"
+
+HELLO, BOTO3, NODE = "hello world in Rust", "Python and boto3", "Node.js and AWS SDK v3"
+# Longer than any of them takes: a bound, not a measure.
+PATIENCE = 30
+
+# What the project holds itself to: beyond the hello world to the first /next, of boto3's time, at the peak, zipped.
+MOST_MS, LEAST_TIMES, MOST_PEAK_MB, MOST_ZIP_MB = 5.0, 20.0, 12.0, 2.5
+
+# Lambda developer guide, "Configure Lambda function memory": at 1,769 MB a function has one vCPU.
+VCPU_MB = 1769
+# A GB-second on arm64 in us-east-1 (AWS Lambda pricing).
+GB_SECOND = 0.0000133334
+MEMORIES = (128, 256, 512)
+
+ARN = "arn:aws:elasticloadbalancing:us-east-1:123456789012"
+FRONT = {
+    "arn": f"{ARN}:loadbalancer/app/api-elb/0123456789abcdef",
+    "dnsName": "api-elb-1.us-east-1.elb.amazonaws.com",
+    "canonicalHostedZoneId": "Z35SXDOTRQ7X7K",
+}
+RUN = "arn:aws:states:us-east-1:123456789012:execution:provision:run"
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:machine"
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-4000-8000-000000000000"
+INPUT = {"domain": "api.example.com", "instances": ["i-0123456789abcdef0"]}
+ENVIRONMENT = {
+    "stack": "albatross",
+    "name": "api-example-com",
+    "domain": "api.example.com",
+    "zone": {"id": "Z0123456789ABCDEFGHIJ", "name": "example.com"},
+    "vpc": "vpc-0123456789abcdef0",
+    "subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+    "instances": [{"id": "i-0123456789abcdef0", "addresses": []}],
+    "groupsToOpen": [],
+    "port": 80,
+    "healthCheck": {
+        "path": "/health",
+        "intervalSeconds": 10,
+        "timeoutSeconds": 5,
+        "healthyThreshold": 2,
+        "unhealthyThreshold": 2,
+        "matcher": "200",
+    },
+    "allowedCidrs": ["0.0.0.0/0"],
+    "tlsPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
+    "hstsMaxAge": 300,
+    "ipAddressType": "ipv4",
+    "certificateArn": None,
+    "dns": "takeover",
+    "onFailure": "rollback",
+    "keepUntil": None,
+    "mode": "apply",
+    "complete": False,
+}
+# One for all functions: each reads its own fields.
+EVENT = {
+    "environment": ENVIRONMENT,
+    "input": INPUT,
+    "run": RUN,
+    "loadBalancer": FRONT,
+    "targetGroupArn": f"{ARN}:targetgroup/api-target-group/0123456789abcdef",
+    "certificateArn": CERTIFICATE,
+    "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": False},
+}
+EVENTS = {
+    "find-environments": {"input": {}, "noticed": False, "run": RUN},
+    "find-unfinished": {
+        "event": {
+            "version": "0",
+            "id": "00000000-0000-4000-8000-000000000000",
+            "source": "aws.states",
+            "account": "123456789012",
+            "time": "2026-11-24T22:00:00Z",
+            "region": "us-east-1",
+            "resources": [RUN],
+            "detail-type": "Step Functions Execution Status Change",
+            "detail": {
+                "executionArn": RUN,
+                "stateMachineArn": MACHINE,
+                "status": "ABORTED",
+                "input": json.dumps(INPUT),
+            },
+        }
+    },
+    "sum-up": {"run": RUN, "tornDown": {"items": []}},
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of those that are started."""
+
+    name: str
+    command: list[str]
+    event: dict
+    calls_aws: bool = True
+    # What Lambda is given; of a managed runtime that is not all that runs.
+    binary: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One start: to the first GET /next, and to the answer of the first invocation."""
+
+    next_ms: float
+    done_ms: float
+    next_cpu_ms: float
+    done_cpu_ms: float
+    peak_mb: float
+
+
+def cpu_ms(process: int) -> float:
+    """What all threads of a process have used: clock_getcpuclockid(3), as Linux makes its ids."""
+    return time.clock_gettime_ns(~process << 3 | 2) / 1e6
+
+
+def peak_mb(process: int) -> float:
+    """The most memory that was resident, in MB of 10^6 bytes."""
+    status = Path(f"/proc/{process}/status").read_text()
+    [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak) * 1024 / 1e6
+
+
+class Start:
+    """One start of a process, as its Runtime API sees it."""
+
+    def __init__(self, peer: Peer):
+        self.peer = peer
+        self.process: subprocess.Popen
+        self.began = 0.0
+        self.running = threading.Event()
+        self.marks: list[tuple[float, float]] = []
+        # It has answered and asks for more.
+        self.idle = threading.Event()
+        self.over = threading.Event()
+
+    def mark(self, now: float) -> None:
+        """Note the wall and CPU time until now; it may be here before its parent knows its id."""
+        self.running.wait()
+        self.marks.append(((now - self.began) * 1e3, cpu_ms(self.process.pid)))
+
+
+class RuntimeApi(BaseHTTPRequestHandler):
+    """Gives one event, and then none (Lambda developer guide, "Using the Lambda runtime API")."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        now = time.perf_counter()
+        start = self.server.start
+        if start.marks:
+            start.idle.set()
+            start.over.wait()
+            self.close_connection = True
+            return
+        start.mark(now)
+        event = json.dumps(start.peer.event).encode()
+        self.send_response(200)
+        self.send_header("Lambda-Runtime-Aws-Request-Id", "00000000-0000-4000-8000-000000000000")
+        self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + PATIENCE) * 1000)))
+        self.send_header(
+            "Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:f"
+        )
+        self.send_header("Content-Length", str(len(event)))
+        self.end_headers()
+        self.wfile.write(event)
+
+    def do_POST(self) -> None:
+        start = self.server.start
+        self.rfile.read(int(self.headers["Content-Length"]))
+        start.mark(time.perf_counter())
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Aws(BaseHTTPRequestHandler):
+    """Denies every call, in the protocol that it came in."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.calls += 1
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        kind, body = "text/xml", "<Error><Code>AccessDenied</Code><Message>denied</Message></Error>"
+        if "X-Amz-Target" in self.headers:
+            kind, body = (
+                "application/x-amz-json-1.1",
+                '{"__type": "AccessDeniedException", "message": "denied"}',
+            )
+        elif "/ec2/aws4_request" in self.headers["Authorization"]:
+            body = f"<Response><Errors>{body}</Errors></Response>"
+        else:
+            body = f"<ErrorResponse>{body}</ErrorResponse>"
+        self.send_response(403)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """Which a killed process does not disturb."""
+
+    daemon_threads = True
+    start: Start
+
+    def handle_error(self, *arguments: object) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(*arguments)
+
+
+class TlsServer(Server):
+    """Whose handshakes are made by the connections' own threads, as they may come together."""
+
+    context: ssl.SSLContext
+    calls = 0
+
+    def get_request(self) -> tuple:
+        connection, address = super().get_request()
+        return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[int]:
+    """Serve on a thread; gives the port."""
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+@contextmanager
+def stands() -> Iterator[tuple[Server, TlsServer, dict[str, str]]]:
+    """Both stand-ins, and the environment of a process that uses them.
+
+    What is trusted is the usual bundle with one root more: a client reads all of it, as on Lambda.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(Path(folder))
+        certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+        for path, content in zip((certificate, key), authority.certificate("localhost"), strict=True):
+            path.write_bytes(content)
+        bundle = Path(folder, "bundle.pem")
+        bundle.write_bytes(Path(where()).read_bytes() + authority.root)
+        aws, api = TlsServer(("127.0.0.1", 0), Aws), Server(("127.0.0.1", 0), RuntimeApi)
+        aws.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        aws.context.load_cert_chain(certificate, key)
+        with serving(aws) as aws_port, serving(api) as api_port:
+            yield (
+                api,
+                aws,
+                client_variables()
+                | {
+                    "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}",
+                    "AWS_LAMBDA_FUNCTION_NAME": "f",
+                    "AWS_LAMBDA_FUNCTION_VERSION": "1",
+                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+                    "AWS_LAMBDA_LOG_GROUP_NAME": "g",
+                    "AWS_LAMBDA_LOG_STREAM_NAME": "s",
+                    "AWS_ENDPOINT_URL": f"https://localhost:{aws_port}",
+                    "SSL_CERT_FILE": str(bundle),
+                    "AWS_CA_BUNDLE": str(bundle),
+                    "NODE_EXTRA_CA_CERTS": str(authority.root_file),
+                    "ALBATROSS_STACK": "albatross",
+                    "PROVISION_MACHINE": MACHINE,
+                    "TEARDOWN_MACHINE": MACHINE,
+                    "NIGHTLY_MACHINE": MACHINE,
+                },
+            )
+
+
+def start(peer: Peer, api: Server, aws: TlsServer, environment: dict[str, str]) -> Sample:
+    """Start it once, until it has answered its first invocation and asks for the next."""
+    api.start, aws.calls = Start(peer), 0
+    with tempfile.TemporaryFile() as log:
+        api.start.began = time.perf_counter()
+        # No copy of this process: a fork's own time would be a large part.
+        process = api.start.process = subprocess.Popen(
+            peer.command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False
+        )
+        api.start.running.set()
+        try:
+            if not api.start.idle.wait(PATIENCE) or (peer.calls_aws and not aws.calls):
+                log.seek(0)
+                raise RuntimeError(f"{peer.name}: {aws.calls} calls; {log.read().decode()}")
+            peak = peak_mb(process.pid)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            api.start.over.set()
+    (next_ms, next_cpu), (done_ms, done_cpu) = api.start.marks
+    return Sample(next_ms, done_ms, next_cpu, done_cpu, peak)
+
+
+def functions(folder: Path) -> list[Peer]:
+    """Those that Cargo.toml lists."""
+    names = [binary["name"] for binary in tomllib.loads((ROOT / "Cargo.toml").read_text())["bin"]]
+    return [rust(folder / name, EVENTS.get(name, EVENT)) for name in names]
+
+
+def rust(binary: Path, event: dict) -> Peer:
+    """A function, by its binary."""
+    return Peer(binary.name, [str(binary)], event, binary=binary)
+
+
+@contextmanager
+def node_peer() -> Iterator[Peer | str]:
+    """Node.js with the SDK that package-lock.json pins, in a folder of its own; or why it is left out."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        yield f"{NODE}: not installed"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json", "peer.mjs"):
+            shutil.copy(PEERS / name, folder)
+        made = subprocess.run(
+            ["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode:
+            yield f"{NODE}: npm ci failed: {made.stderr.strip().splitlines()[-1]}"
+            return
+        yield Peer(NODE, [shutil.which("node"), f"{folder}/peer.mjs"], EVENT)
+
+
+def zipped_mb(binary: Path) -> float:
+    """As the SAM CLI packs it."""
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(binary, "bootstrap")
+        return file.tell() / 1e6
+
+
+def measure(folder: Path, runs: int) -> dict:
+    """All results: medians by name, sizes in MB, and what was left out."""
+    skipped = []
+    with node_peer() as node, stands() as (api, aws, environment):
+        peers = [
+            *functions(folder),
+            Peer(HELLO, [str(folder / "examples" / "hello")], {}, False, folder / "examples" / "hello"),
+            Peer(BOTO3, [sys.executable, str(PEERS / "peer.py")], EVENT),
+        ]
+        if isinstance(node, Peer):
+            peers.append(node)
+        else:
+            skipped.append(node)
+        for missing in [peer for peer in peers if peer.binary and not peer.binary.exists()]:
+            peers.remove(missing)
+            skipped.append(f"{missing.name}: not built")
+        samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
+        for turn in range(runs + 1):
+            for peer in peers:
+                sample = start(peer, api, aws, environment)
+                # The first turn brings the files into memory.
+                if turn:
+                    samples[peer.name].append(sample)
+    results = {}
+    for peer in peers:
+        measured = [asdict(sample) for sample in samples[peer.name]]
+        results[peer.name] = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
+        if peer.binary:
+            results[peer.name] |= {"mb": peer.binary.stat().st_size / 1e6, "zip_mb": zipped_mb(peer.binary)}
+    return {
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "runs": runs,
+        "skipped": skipped,
+        "results": results,
+    }
+
+
+def markdown(measured: dict) -> str:
+    """What a reader is shown: every process, the targets, and what it is estimated to cost."""
+    results = measured["results"]
+    lines = [
+        f"Medians of {measured['runs']} starts in turns, {measured['machine']}, {measured['cpus']} CPUs, "
+        f"load {measured['load']:.1f}; loopback, TLS to the AWS stand-in.",
+        "",
+        "| | to /next, ms | CPU, ms | with the first call, ms | CPU, ms | peak, MB | binary, MB | zip, MB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, one in results.items():
+        sizes = [f"{one[key]:.2f}" if key in one else "" for key in ("mb", "zip_mb")]
+        times = [one[key] for key in ("next_ms", "next_cpu_ms", "done_ms", "done_cpu_ms", "peak_mb")]
+        lines.append("| " + " | ".join([name, *(f"{value:.1f}" for value in times), *sizes]) + " |")
+    lines += [f"\nLeft out: {'; '.join(measured['skipped'])}."] * bool(measured["skipped"])
+    return "\n".join([*lines, "", *targets(results), "", *costs(results)])
+
+
+def ours(results: dict) -> dict:
+    """The functions' results alone."""
+    return {name: one for name, one in results.items() if name not in (HELLO, BOTO3, NODE)}
+
+
+def targets(results: dict) -> list[str]:
+    """Each target beside the function that is furthest from it."""
+
+    def row(what: str, values: dict[str, float], bound: float, most: bool = True) -> str:
+        worst = (max if most else min)(values, key=values.get)
+        met = values[worst] <= bound if most else values[worst] >= bound
+        return f"| {what} | {bound:g} | {values[worst]:.2f} ({worst}) | {'met' if met else 'missed'} |"
+
+    mine, boto3 = ours(results), results[BOTO3]
+    hello = results[HELLO]["next_ms"] if HELLO in results else math.nan
+    return [
+        "| target | bound | worst | |",
+        "|---|--:|--:|---|",
+        row(
+            "at most, ms beyond the hello world to /next",
+            _each(mine, lambda one: one["next_ms"] - hello),
+            MOST_MS,
+        ),
+        row(
+            "at least, times quicker than boto3 to /next",
+            _each(mine, lambda one: boto3["next_ms"] / one["next_ms"]),
+            LEAST_TIMES,
+            False,
+        ),
+        row(
+            "at least, times quicker than boto3 with the first call",
+            _each(mine, lambda one: boto3["done_ms"] / one["done_ms"]),
+            LEAST_TIMES,
+            False,
+        ),
+        row("at most, MB at the peak", _each(mine, lambda one: one["peak_mb"]), MOST_PEAK_MB),
+        row("at most, MB zipped", _each(mine, lambda one: one["zip_mb"]), MOST_ZIP_MB),
+    ]
+
+
+def _each(mine: dict, value) -> dict[str, float]:
+    return {name: value(one) for name, one in mine.items()}
+
+
+def costs(results: dict) -> list[str]:
+    """An estimate: no machine but Lambda has its CPUs. The work is the CPU time that was measured here."""
+    work = statistics.median(one["done_cpu_ms"] for one in ours(results).values())
+    lines = [
+        f"Estimated, not measured: {work:.1f} ms of CPU for start and first call (the median function) at the share of "
+        f"a CPU that Lambda gives, {VCPU_MB:,} MB being one; without what AWS takes to answer.",
+        "",
+        "| memory, MB | start and first call, ms | USD for a million cold starts |",
+        "|--:|--:|--:|",
+    ]
+    for memory in MEMORIES:
+        took = work * VCPU_MB / memory
+        lines.append(f"| {memory} | {took:.0f} | {took / 1e3 * memory / 1024 * GB_SECOND * 1e6:.2f} |")
+    return lines
+
+
+def main() -> None:
+    """Measure, print the Markdown, and write the JSON where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--binaries", type=Path, default=BINARIES, help="the folder of the release binaries")
+    parser.add_argument("--json", type=Path, help="where to write the results")
+    arguments = parser.parse_args()
+    measured = measure(arguments.binaries, arguments.runs)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
+    print(markdown(measured))
+
+
+if __name__ == "__main__":
+    main()
