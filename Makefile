@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz worlds crash-matrix bench local-aws build lint clean
+.PHONY: help demo test fuzz worlds crash-matrix fleet bench local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -36,6 +36,9 @@ worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… a
 
 crash-matrix: build ## Run every API call with every fault; make test runs a sample. ONLY='create-alb' chooses
 	@.venv/bin/python -m tests.aws.crash_matrix $(if $(ONLY),--only '$(ONLY)')
+
+fleet: build ## Let a night take down 10, 100 and 1,000 environments at AWS's rates, for an hour and a half; SIZES='10 100' is yours
+	@.venv/bin/python -m tests.aws.fleet $(or $(SIZES),10 100 1000)
 
 bench: build ## Measure Albatross beside Terraform, the AWS CLI and boto3; ROUNDS=… is yours
 	@.venv/bin/python -m benches $(if $(ROUNDS),--rounds '$(ROUNDS)')

@@ -1,4 +1,6 @@
-"""How the functions start: `python -m benches.startup`, after `cargo build --release --bins --example hello`.
+"""How the functions start: `python -m benches.startup`, when they are built:
+
+    cargo build --release --target x86_64-unknown-linux-gnu --bins --example hello
 
 Each process is started against a stand-in for the Lambda Runtime API and makes its first AWS call over TLS to a stand-in
 for AWS, both on loopback: every function, a hello world in Rust (startup/hello.rs), and the call of one function by boto3
@@ -451,6 +453,8 @@ def targets(results: dict) -> list[str]:
     def row(what: str, values: dict[str, float], bound: float, most: bool = True) -> str:
         worst = (max if most else min)(values, key=values.get)
         met = values[worst] <= bound if most else values[worst] >= bound
+        if math.isnan(values[worst]):
+            return f"| {what} | {bound:g} | | not measured |"
         return f"| {what} | {bound:g} | {values[worst]:.2f} ({worst}) | {'met' if met else 'missed'} |"
 
     mine, boto3 = ours(results), results[BOTO3]
