@@ -72,13 +72,12 @@ async fn sum_up(sfn: &aws_sdk_sfn::Client, region: &str, event: Event) -> Result
         Did::TornDown { items } => Answer::TornDown { saves: teardown::saves(&items), execution_cost },
         Did::Night { outcomes } => {
             let summary = night::sum_up(&stack, &event.run, execution_cost, &outcomes);
-            let count = |list: usize| json!(list);
             metric::emit(
                 &stack,
                 &[
-                    ("NightRemoved", "Count", count(summary.removed.len())),
-                    ("NightKept", "Count", count(summary.kept.len())),
-                    ("NightFailed", "Count", count(summary.failed.len())),
+                    ("NightRemoved", "Count", json!(summary.removed.len())),
+                    ("NightKept", "Count", json!(summary.kept.len())),
+                    ("NightFailed", "Count", json!(summary.failed.len())),
                 ],
             );
             Answer::Night(summary)

@@ -9,6 +9,7 @@ import pytest
 from .aws.curl import curl
 from .aws.local import LocalAws
 from .aws.stack import Execution, Stack, until
+from .aws.support import load_balancers
 from .aws.world import TTL, Snapshot, World, differences, snapshot, without_certificate
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
@@ -43,13 +44,6 @@ def decisions(execution: Execution) -> dict[str, str]:
 def changed(before: Snapshot, world: World) -> list[str]:
     """What is not as it was, but for the certificate that Albatross keeps."""
     return differences(before, without_certificate(snapshot(world.aws), world.domain))
-
-
-def load_balancers(aws: LocalAws) -> list[str]:
-    """The names of all load balancers."""
-    return sorted(
-        found["LoadBalancerName"] for found in aws.client("elbv2").describe_load_balancers()["LoadBalancers"]
-    )
 
 
 # --- Provision ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 
 from .aws.local import LocalAws
 from .aws.stack import Execution, Stack, until
+from .aws.support import load_balancers
 from .aws.world import World, differences, snapshot, without_certificate
 
 FAR_FUTURE = "2099-01-01T00:00:00Z"
@@ -32,11 +33,6 @@ def provision(stack: Stack, world: World, **more: object) -> Execution:
 def fall(stack: Stack) -> Execution:
     """What the schedule starts, ended."""
     return stack.wait(stack.fire(stack.schedule("nightly")))
-
-
-def load_balancers(aws: LocalAws) -> list[str]:
-    found = aws.client("elbv2").describe_load_balancers()["LoadBalancers"]
-    return sorted(balancer["LoadBalancerName"] for balancer in found)
 
 
 def keep(aws: LocalAws, environment: str, until_when: str) -> None:

@@ -8,7 +8,6 @@ on AWS, above it a function has more of each bucket.
 import argparse
 import math
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from rich.table import Table
 
 from .local import LocalAws
 from .stack import Stack, build, transitions
+from .support import meanwhile
 from .world import World
 
 # Far above what a night of a thousand takes: a bound, not a measure.
@@ -105,20 +105,9 @@ class Memory:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Looks for the length of a `with` block, and at its end."""
-        done = threading.Event()
-
-        def look_again() -> None:
-            while not done.wait(1):
-                self.look()
-
-        looking = threading.Thread(target=look_again)
-        looking.start()
-        try:
+        with meanwhile(self.look, 1):
             yield
-        finally:
-            done.set()
-            looking.join()
-            self.look()
+        self.look()
 
     def look(self) -> None:
         """Once."""

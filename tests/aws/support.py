@@ -33,6 +33,12 @@ def meanwhile(act: Callable[[], None], pause: float = 0) -> Iterator[None]:
         acting.join()
 
 
+def load_balancers(aws: LocalAws) -> list[str]:
+    """The names of all load balancers."""
+    found = aws.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    return sorted(balancer["LoadBalancerName"] for balancer in found)
+
+
 class Network:
     """A VPC of a test's own, with public subnets in two zones."""
 
