@@ -31,3 +31,4 @@ def world(aws: LocalAws, stack: Stack) -> Iterator[World]:
     aws.reset()
     with World(aws) as made:
         yield made
+        stack.stop_all()

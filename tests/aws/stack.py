@@ -9,12 +9,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
+
+from botocore.exceptions import ClientError
 
 from .endpoints import REGION
 from .local import LocalAws
@@ -30,6 +32,8 @@ PATIENCE_SECONDS = 120
 # What a function that is invoked by hand is told to work for; the execution does not exist, so its lock binds nobody.
 RECORD_NAMES = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
 BY_HAND = f"arn:aws:states:{REGION}:000000000000:execution:by-hand"
+
+MACHINES = ("provision", "teardown", "nightly", "morning", "cleanup")
 
 T = TypeVar("T")
 
@@ -200,7 +204,7 @@ class Stack:
         }
 
     def machine(self, name: str) -> str:
-        """The ARN of `provision`, `teardown`, `nightly`, `morning` or `cleanup`."""
+        """The ARN of one of MACHINES."""
         return self.outputs[f"{name.capitalize()}MachineArn"]
 
     def resource(self, kind: str) -> str:
@@ -259,6 +263,15 @@ class Stack:
     def stop(self, arn: str) -> None:
         """Stop an execution, as the button in the console does."""
         self._sfn.stop_execution(executionArn=arn)
+
+    def stop_all(self) -> None:
+        """Stop what a failed test may have left at work, and wait until no function works any more."""
+        running = [arn for machine in MACHINES for arn in self.executions(machine, "RUNNING")]
+        for arn in running:
+            with suppress(ClientError):  # ended meanwhile
+                self.stop(arn)
+        if running:
+            until(lambda: all(made["ended"] for made in self.aws.invocations()), "the end of functions")
 
     def execution(self, arn: str) -> Execution:
         """How an execution stands."""
