@@ -15,6 +15,8 @@ struct Event {
     load_balancer: Front,
     target_group_arn: String,
     certificate_arn: String,
+    /// As create-alb left them.
+    listeners: Listeners,
 }
 
 #[derive(Serialize)]
@@ -33,13 +35,10 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn add(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
-    let Event { environment, load_balancer, target_group_arn, certificate_arn } = event;
-    let listeners = Listeners::of(elb, &load_balancer.arn).await?;
-    let http = listeners.http().ok_or_else(|| {
-        Error::not_shown_yet("elasticloadbalancing:DescribeListeners", format!("HTTP:80 of {}", load_balancer.arn))
-    })?;
+    let Event { environment, load_balancer, target_group_arn, certificate_arn, listeners } = event;
     let step =
-        listener::ensure_https(elb, environment, &load_balancer.arn, target_group_arn, certificate_arn, &listeners)
+        listener::ensure_https(elb, environment, &load_balancer.arn, target_group_arn, certificate_arn, listeners)
             .await?;
+    let http = listeners.http().ok_or_else(|| Error::input("$.listeners", "has none on port 80"))?;
     Ok(Answer { https_listener_arn: step.id.clone(), http, steps: vec![step] })
 }

@@ -1,7 +1,7 @@
 //! First state of provision: checks the whole input and resolves it to an environment, by reads alone; then takes the
 //! environment's lock, unless it is just to plan.
 
-use albatross::environment::{Environment, Input, IpAddressType, Mode};
+use albatross::environment::{AtDomain, Environment, Input, IpAddressType, Mode};
 use albatross::error::Result;
 use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
 use serde::Deserialize;
@@ -80,11 +80,16 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         keep_until: input.keep_until,
         mode: input.mode,
         complete: false,
+        security_group: None,
+        at_domain: AtDomain::Other,
     };
     environment.check_standing(&groups)?;
+    let own = groups.into_iter().find(|group| group.name == environment.security_group_name());
+    environment.security_group = own.map(|group| group.id);
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &load_balancer::Front::default(), &standing)?;
     environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);
+    environment.at_domain = dns::at_domain(&environment, &standing);
     let Environment { zone, domain, .. } = &environment;
     match environment.mode {
         Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?,

@@ -3,9 +3,10 @@
 
 use albatross::environment::Environment;
 use albatross::error::Result;
+use albatross::listener::{self, Listeners};
 use albatross::load_balancer::{self, Front};
 use albatross::step::{Outcome, Step};
-use albatross::{aws, lambda, listener, security_group, target_group};
+use albatross::{aws, lambda, security_group, target_group};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -17,8 +18,12 @@ struct Event {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     load_balancer: Front,
+    /// It stood and served already, for verify-https.
+    active: bool,
     target_group_arn: String,
     security_group_id: String,
+    /// For add-https-listener.
+    listeners: Listeners,
     steps: Vec<Step>,
 }
 
@@ -35,28 +40,25 @@ async fn create(
     environment: &Environment,
 ) -> Result<Answer> {
     // Names that are somebody else's show before anything is made.
-    let (found_group, found_targets, found_front) = tokio::try_join!(
-        security_group::find(ec2, environment),
-        target_group::find(elb, environment),
-        load_balancer::find(elb, environment),
-    )?;
+    let found = load_balancer::find(elb, environment).await?;
+    let active = found.front.as_ref().is_some_and(|(front, _)| load_balancer::is_active(front));
     // First and alone: where the group stands an environment stands, whole or in part, and is found.
-    let (group, group_step) = security_group::ensure(ec2, environment, found_group).await?;
+    let (group, group_step, rules) = security_group::ensure(ec2, environment).await?;
     let targets = async {
-        let (targets, step) = target_group::ensure(elb, environment, found_targets).await?;
+        let (targets, step) = target_group::ensure(elb, environment, found.targets).await?;
         let steps = target_group::register(elb, environment, &targets, step.outcome == Outcome::Created).await?;
         Result::Ok((targets, step, steps))
     };
     // All to their end: a call that is dropped on its way may still be carried out, beside the rollback.
     let (front, targets, open_steps) = tokio::join!(
-        load_balancer::ensure(elb, environment, &group, found_front),
+        load_balancer::ensure(elb, environment, &group, found.front),
         targets,
-        security_group::open(ec2, environment, &group),
+        security_group::open(ec2, environment, &group, &rules),
     );
     let ((front, front_step), (targets, targets_step, target_steps), open_steps) = (front?, targets?, open_steps?);
     let new = front_step.outcome == Outcome::Created;
-    let http_step = listener::ensure_http(elb, environment, &front.arn, &targets, new).await?;
+    let (listeners, http_step) = listener::ensure_http(elb, environment, &front.arn, &targets, new).await?;
     let mut steps = vec![group_step, targets_step, front_step, http_step];
     steps.extend(open_steps.into_iter().chain(target_steps));
-    Ok(Answer { load_balancer: front, target_group_arn: targets, security_group_id: group, steps })
+    Ok(Answer { load_balancer: front, active, target_group_arn: targets, security_group_id: group, listeners, steps })
 }

@@ -35,19 +35,18 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     let Clients { acm, ec2, elb, route53, .. } = clients;
-    let (found_group, found_targets, found_front, certificates, standing) = tokio::try_join!(
+    let (found_group, found, certificates, standing) = tokio::try_join!(
         security_group::find(ec2, &environment),
-        target_group::find(elb, &environment),
         load_balancer::find(elb, &environment),
         certificate::find(acm, &environment),
         dns::standing(route53, &environment.zone.id, &environment.domain),
     )?;
-    let targets_step = target_group::plan(&environment, found_targets.as_ref());
+    let targets_step = target_group::plan(&environment, found.targets.as_ref());
     let certificate_step = certificate::plan(&environment, &certificates);
     let target_group = if_new(&targets_step.id, environment.target_group_name());
     let certificate = if_new(&certificate_step.id, "certificate".into());
     let group = if_new(found_group.as_deref().unwrap_or_default(), environment.security_group_name());
-    let (front, listeners) = match &found_front {
+    let (front, listeners) = match &found.front {
         Some((found, _)) => {
             let front = Front::from(found);
             let listeners = Listeners::of(elb, &front.arn).await?;
@@ -59,15 +58,16 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
         }
     };
     let targets_arn = Some(targets_step.id.as_str()).filter(|arn| !arn.is_empty());
-    let (group_step, front_step, open_steps, target_steps, https_step, (record_steps, mut dns)) = tokio::try_join!(
-        security_group::plan(ec2, &environment, found_group.as_ref()),
-        load_balancer::plan(elb, &environment, &group, found_front.as_ref()),
-        security_group::plan_open(ec2, &environment, &group),
+    let (rules, front_step, target_steps, https_step, (record_steps, mut dns)) = tokio::try_join!(
+        security_group::standing(ec2, &environment, found_group.as_ref()),
+        load_balancer::plan(elb, &environment, &group, found.front.as_ref()),
         target_group::plan_targets(elb, &environment, targets_arn),
         listener::plan_https(elb, &environment, &target_group, &certificate, &listeners),
         validation(route53, &environment, &front, &certificates),
     )?;
     let edits = dns::point(&environment, &front, &standing)?;
+    let group_step = security_group::plan(&environment, found_group.as_ref(), &rules);
+    let open_steps = security_group::plan_open(&environment, &group, &rules);
     let mut steps = vec![group_step, targets_step, front_step, listener::plan_http(&listeners, &target_group)];
     steps.extend(open_steps.into_iter().chain(target_steps));
     steps.push(certificate_step);

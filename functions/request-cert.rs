@@ -16,6 +16,8 @@ struct Event {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     certificate_arn: String,
+    /// There is nothing to wait for.
+    issued: bool,
     steps: Vec<Step>,
 }
 
@@ -34,7 +36,7 @@ async fn request(
     let ours = certificate::find(acm, environment).await?;
     let mut step = certificate::plan(environment, &ours);
     if let Some(given) = &environment.certificate_arn {
-        return Ok(Answer { certificate_arn: given.clone(), steps: vec![step] });
+        return Ok(Answer { certificate_arn: given.clone(), issued: true, steps: vec![step] });
     }
     let certificate = match certificate::best(&ours) {
         Some(usable) => usable.clone(),
@@ -42,7 +44,8 @@ async fn request(
     };
     step.id.clone_from(&certificate.arn);
     let mut steps = vec![step];
-    if certificate.check_issued().is_err() {
+    let issued = certificate.check_issued().is_ok();
+    if !issued {
         if certificate.records.is_empty() {
             let waiting_for = "waiting for ACM to name the validation record".into();
             return Err(Error::CertificatePending { arn: certificate.arn, waiting_for });
@@ -51,7 +54,7 @@ async fn request(
             steps.push(dns::ensure_cname(route53, &environment.zone, record).await?);
         }
     }
-    Ok(Answer { certificate_arn: certificate.arn, steps })
+    Ok(Answer { certificate_arn: certificate.arn, issued, steps })
 }
 
 fn arns(certificates: &[Certificate]) -> Vec<String> {

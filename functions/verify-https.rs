@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 struct Event {
     environment: Environment,
     load_balancer: Front,
+    /// As create-alb found it: then it need not be asked again.
+    active: bool,
     target_group_arn: String,
 }
 
@@ -27,8 +29,10 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn verify(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
-    let Event { environment, load_balancer, target_group_arn } = event;
-    load_balancer::check_active(elb, &load_balancer.arn).await?;
+    let Event { environment, load_balancer, active, target_group_arn } = event;
+    if !active {
+        load_balancer::check_active(elb, &load_balancer.arn).await?;
+    }
     target_group::check_health(elb, environment, target_group_arn).await?;
     let mut checks = vec![
         Check::passed("load balancer active", &load_balancer.arn),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 struct Wait {
     certificate_arn: String,
+    /// As request-cert found it: then it need not be asked again.
+    issued: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,8 +19,11 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn wait(acm: &aws_sdk_acm::Client, event: Wait) -> Result<Wait> {
+    if event.issued {
+        return Ok(event);
+    }
     match certificate::describe(acm, &event.certificate_arn).await? {
-        Some(certificate) => certificate.check_issued().map(|()| event),
+        Some(certificate) => certificate.check_issued().map(|()| Wait { issued: true, ..event }),
         None => {
             Err(Error::CertificatePending { arn: event.certificate_arn, waiting_for: "ACM does not show it".into() })
         }

@@ -10,7 +10,7 @@ use route53::types::{
 };
 
 use crate::certificate::{self, ValidationRecord};
-use crate::environment::{DnsPolicy, Environment, IpAddressType, Zone};
+use crate::environment::{AtDomain, DnsPolicy, Environment, IpAddressType, Zone};
 use crate::error::{Call, Error, Result};
 use crate::load_balancer::Front;
 use crate::lock;
@@ -416,6 +416,25 @@ pub fn is_owned(stack: &str, environment: &str, domain: &str, standing: &Standin
     ownership.is_some_and(|ownership| ownership.is_of(stack, environment))
 }
 
+/// What of the standing records [`ensure_alias`] need not read again.
+pub fn at_domain(environment: &Environment, standing: &Standing) -> AtDomain {
+    if standing.ownership.is_none() && !standing.records.iter().any(is_address) {
+        return AtDomain::Nothing;
+    }
+    let alias = standing.records.iter().find_map(|record| record.alias_target());
+    let there = alias.map(|to| Front {
+        dns_name: to.dns_name().trim_end_matches('.').into(),
+        canonical_hosted_zone_id: to.hosted_zone_id().into(),
+        ..Front::default()
+    });
+    match there {
+        Some(there) if point(environment, &there, standing).is_ok_and(|edits| edits.is_empty()) => {
+            AtDomain::Aliases { dns_name: there.dns_name, canonical_hosted_zone_id: there.canonical_hosted_zone_id }
+        }
+        _ => AtDomain::Other,
+    }
+}
+
 fn wanted_aliases(environment: &Environment, front: &Front) -> Vec<ResourceRecordSet> {
     let kinds: &[RrType] = match environment.ip_address_type {
         IpAddressType::Ipv4 => &[RrType::A],
@@ -555,6 +574,9 @@ fn is_outdated(message: &str) -> bool {
 
 /// Points the domain at the load balancer, and in the same batch gives back the lock that the execution `run` has.
 ///
+/// What check-input saw there is trusted first, as nobody but this run works on the environment: the batch fails whole where
+/// it is outdated, and then the records are read.
+///
 /// # Errors
 /// [`Error::DnsRecordConflict`]; [`Error::EnvironmentBusy`] where the lock is not `run`'s and something is to change.
 pub async fn ensure_alias(
@@ -564,6 +586,15 @@ pub async fn ensure_alias(
     run: &str,
 ) -> Result<Step> {
     let Environment { zone, domain, .. } = environment;
+    let comment = format!("Albatross: point {domain} at its load balancer");
+    if let Some(mut edits) = known_edits(environment, front)? {
+        let step = pointed(environment, front, &edits);
+        edits.push(lock::give_back(domain, run));
+        match apply(client, &zone.id, &edits, &comment).await {
+            Err(Error::AwsUnavailable(refusal)) if is_outdated(&refusal.message) => {}
+            other => return other.map(|()| step),
+        }
+    }
     let standing = standing(client, &zone.id, domain).await?;
     let mut edits = point(environment, front, &standing)?;
     let step = pointed(environment, front, &edits);
@@ -578,9 +609,22 @@ pub async fn ensure_alias(
         }
     }
     if !edits.is_empty() {
-        apply(client, &zone.id, &edits, &format!("Albatross: point {domain} at its load balancer")).await?;
+        apply(client, &zone.id, &edits, &comment).await?;
     }
     Ok(step)
+}
+
+/// The edits of [`point`], where what check-input saw at the domain tells them.
+fn known_edits(environment: &Environment, front: &Front) -> Result<Option<Vec<Edit>>> {
+    match &environment.at_domain {
+        AtDomain::Nothing => point(environment, front, &Standing::default()).map(Some),
+        AtDomain::Aliases { dns_name, canonical_hosted_zone_id } => {
+            let same = dns_name.eq_ignore_ascii_case(&front.dns_name)
+                && *canonical_hosted_zone_id == front.canonical_hosted_zone_id;
+            Ok(same.then(Vec::new))
+        }
+        AtDomain::Other => Ok(None),
+    }
 }
 
 /// A validation CNAME, written once.
@@ -588,11 +632,22 @@ pub async fn ensure_alias(
 /// # Errors
 /// [`Error::DnsRecordConflict`] where its name holds another value.
 pub async fn ensure_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<Step> {
-    let (step, edits) = plan_cname(client, zone, record).await?;
-    if !edits.is_empty() {
-        apply(client, &zone.id, &edits, "Albatross: validate a certificate").await?;
+    let create = [Edit::Create(validation(record))];
+    match apply(client, &zone.id, &create, "Albatross: validate a certificate").await {
+        Ok(()) => Ok(Step::new(certificate::RECORD, &record.name, Outcome::Created)),
+        Err(Error::AwsUnavailable(refusal)) if is_outdated(&refusal.message) => {
+            match plan_cname(client, zone, record).await? {
+                (step, edits) if edits.is_empty() => Ok(step),
+                // Taken away since.
+                _ => Err(Error::AwsUnavailable(refusal)),
+            }
+        }
+        Err(other) => Err(other),
     }
-    Ok(step)
+}
+
+fn validation(record: &ValidationRecord) -> ResourceRecordSet {
+    plain(&record.name, RrType::Cname, TTL, &record.value)
 }
 
 /// What [`ensure_cname`] would do, and the edits for it.
@@ -609,10 +664,7 @@ pub async fn plan_cname(client: &route53::Client, zone: &Zone, record: &Validati
                 problem: format!("ACM needs the value {} there; delete the record if nothing needs it", record.value),
             });
         }
-        None => {
-            let wanted = plain(&record.name, RrType::Cname, TTL, &record.value);
-            (Outcome::Created, vec![Edit::Create(wanted)])
-        }
+        None => (Outcome::Created, vec![Edit::Create(validation(record))]),
     };
     Ok((Step::new(certificate::RECORD, &record.name, outcome), edits))
 }
@@ -694,6 +746,26 @@ mod tests {
             Edit::Create(record) => format!("create {}", record.r#type()),
         });
         words.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn what_was_seen_before_the_lock_tells_the_edits_or_nothing() {
+        let mut environment = environment(DnsPolicy::Takeover);
+        let mut known = |records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>| {
+            environment.at_domain =
+                at_domain(&environment, &Standing { records: records.to_vec(), ownership, lock: None });
+            let edits = |front| known_edits(&environment, &front).unwrap().map(|edits| summary(&edits));
+            (edits(front("our-elb.amazonaws.com")), edits(front("new-elb.amazonaws.com")))
+        };
+        let create = || Some("create A, create TXT".to_owned());
+        assert_eq!(known(&[], None), (create(), create()));
+        assert_eq!(known(&[plain(DOMAIN, RrType::Mx, 300, "10 mail.example.com")], None), (create(), create()));
+        assert_eq!(known(&[our_alias()], Some(owned(vec![]))), (Some(String::new()), None));
+        for (records, ownership) in
+            [(vec![], Some(owned(vec![]))), (vec![a(INSTANCE)], None), (vec![our_alias()], None)]
+        {
+            assert_eq!(known(&records, ownership), (None, None));
+        }
     }
 
     #[test]

@@ -186,6 +186,24 @@ pub struct Environment {
     pub mode: Mode,
     /// It stood, whole, before this run: a failure must not take it away.
     pub complete: bool,
+    /// Id of the load balancer's security group, where it stands.
+    pub security_group: Option<String>,
+    pub at_domain: AtDomain,
+}
+
+/// What was read at the domain before the lock was taken, where it need not be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AtDomain {
+    /// No address and no ownership record.
+    Nothing,
+    /// The aliases that the environment wants, if its load balancer has this DNS name and this hosted zone id.
+    #[serde(rename_all = "camelCase")]
+    Aliases {
+        dns_name: String,
+        canonical_hosted_zone_id: String,
+    },
+    Other,
 }
 
 /// A public hosted zone.
@@ -277,6 +295,8 @@ impl Environment {
             keep_until: None,
             mode: Mode::Apply,
             complete: false,
+            security_group: None,
+            at_domain: AtDomain::Nothing,
         }
     }
 }

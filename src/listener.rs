@@ -2,7 +2,7 @@
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
-    Action, ActionTypeEnum, Certificate, Listener, ListenerAttribute, ProtocolEnum, RedirectActionConfig,
+    Action, ActionTypeEnum, Certificate, ListenerAttribute, ProtocolEnum, RedirectActionConfig,
     RedirectActionStatusCodeEnum,
 };
 use serde::{Deserialize, Serialize};
@@ -28,9 +28,63 @@ pub struct Http {
     pub redirects: bool,
 }
 
-/// The listeners of a load balancer, by port.
-#[derive(Debug, Default)]
+/// The listeners of a load balancer.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Listeners(Vec<Listener>);
+
+/// Of a listener what we set.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listener {
+    arn: String,
+    port: i32,
+    protocol: String,
+    tls_policy: String,
+    /// ARNs.
+    certificates: Vec<String>,
+    does: Does,
+}
+
+/// Its default action.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Does {
+    /// To the target group of this ARN.
+    Forward(String),
+    /// To HTTPS, for good, whatever the host, path and query.
+    Redirect,
+    /// In words.
+    Other(String),
+}
+
+impl From<&elb::types::Listener> for Listener {
+    fn from(described: &elb::types::Listener) -> Self {
+        Listener {
+            arn: described.listener_arn().unwrap_or_default().into(),
+            port: described.port().unwrap_or_default(),
+            protocol: described.protocol().map_or("", |protocol| protocol.as_str()).into(),
+            tls_policy: described.ssl_policy().unwrap_or_default().into(),
+            certificates: described.certificates().iter().filter_map(|has| has.certificate_arn.clone()).collect(),
+            does: Does::from(described.default_actions()),
+        }
+    }
+}
+
+impl From<&[Action]> for Does {
+    fn from(actions: &[Action]) -> Self {
+        let told = |action: &Action| match action.target_group_arn() {
+            Some(to) => format!("forward to {to}"),
+            None => action.r#type().map_or("none", |kind| kind.as_str()).to_owned(),
+        };
+        match actions {
+            [action] if redirects(action) => Does::Redirect,
+            [action] if action.target_group_arn().is_some() => {
+                Does::Forward(action.target_group_arn().unwrap_or_default().into())
+            }
+            other => Does::Other(other.iter().map(told).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
 
 impl Listeners {
     /// # Errors
@@ -40,42 +94,39 @@ impl Listeners {
         let mut pages = client.describe_listeners().load_balancer_arn(load_balancer).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.call("elasticloadbalancing:DescribeListeners").appears_late(&["LoadBalancerNotFound"])?;
-            listeners.extend(page.listeners.unwrap_or_default());
+            listeners.extend(page.listeners().iter().map(Listener::from));
         }
         Ok(Listeners(listeners))
     }
 
     fn on(&self, port: i32) -> Option<&Listener> {
-        self.0.iter().find(|listener| listener.port() == Some(port))
+        self.0.iter().find(|listener| listener.port == port)
     }
 
     /// The HTTP listener as set-redirect needs it.
     pub fn http(&self) -> Option<Http> {
-        self.on(HTTP).map(|listener| Http { arn: arn(listener), redirects: redirects(listener) })
+        let http = self.on(HTTP)?;
+        Some(Http { arn: http.arn.clone(), redirects: http.does == Does::Redirect })
     }
 }
 
-fn arn(listener: &Listener) -> String {
-    listener.listener_arn().unwrap_or_default().into()
+/// The ARN of the one that was just created.
+fn arn(created: &[elb::types::Listener]) -> String {
+    created.first().and_then(|listener| listener.listener_arn()).unwrap_or_default().into()
 }
 
 fn forward(target_group: &str) -> Action {
     Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group).build()
 }
 
-fn forwards(listener: &Listener, target_group: &str) -> bool {
-    matches!(listener.default_actions(), [action] if action.target_group_arn() == Some(target_group))
-}
-
 /// How the action of a listener differs from the forward.
 fn other_action(listener: &Listener, target_group: &str) -> Option<String> {
-    let told = |action: &Action| match action.target_group_arn() {
-        Some(to) => format!("forward to {to}"),
-        None => action.r#type().map_or("none", |kind| kind.as_str()).to_owned(),
+    let found = match &listener.does {
+        Does::Forward(to) => format!("forward to {to}"),
+        Does::Redirect => "redirect".into(),
+        Does::Other(other) => other.clone(),
     };
-    let found: Vec<String> = listener.default_actions().iter().map(told).collect();
-    (!forwards(listener, target_group))
-        .then(|| format!("default action: {} → forward to {target_group}", found.join(", ")))
+    change("default action", found, format!("forward to {target_group}"))
 }
 
 /// Host, path and query stay as they are by ELB's default.
@@ -87,8 +138,7 @@ fn redirect() -> Action {
     Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(to.build()).build()
 }
 
-fn redirects(listener: &Listener) -> bool {
-    let [action] = listener.default_actions() else { return false };
+fn redirects(action: &Action) -> bool {
     action.redirect_config().is_some_and(|to| {
         let is = |value: Option<&str>, default: &str| value.is_none_or(|value| value == default);
         to.protocol() == Some("HTTPS")
@@ -100,15 +150,15 @@ fn redirects(listener: &Listener) -> bool {
     })
 }
 
-/// An HTTP:80 listener; a new one forwards, one that redirects already is left so.
+/// An HTTP:80 listener; a new one forwards, one that redirects already is left so. Answers all listeners with it.
 pub async fn ensure_http(
     client: &elb::Client,
     environment: &Environment,
     load_balancer: &str,
     target_group: &str,
     new: bool,
-) -> Result<Step> {
-    let listeners = if new { Listeners::default() } else { Listeners::of(client, load_balancer).await? };
+) -> Result<(Listeners, Step)> {
+    let mut listeners = if new { Listeners::default() } else { Listeners::of(client, load_balancer).await? };
     let mut step = plan_http(&listeners, target_group);
     match step.outcome {
         Outcome::Changed => {
@@ -128,21 +178,22 @@ pub async fn ensure_http(
                 .call("elasticloadbalancing:CreateListener")
                 // DuplicateListener: made beside us since we looked; the next look finds it.
                 .appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound", "DuplicateListener"])?;
-            step.id = created.listeners().first().map(arn).unwrap_or_default();
+            listeners.0.extend(created.listeners().iter().map(Listener::from));
+            step.id = arn(created.listeners());
         }
         _ => {}
     }
-    Ok(step)
+    Ok((listeners, step))
 }
 
 /// What [`ensure_http`] would do.
 pub fn plan_http(listeners: &Listeners, target_group: &str) -> Step {
     let Some(listener) = listeners.on(HTTP) else { return Step::new(HTTP_LISTENER, "", Outcome::Created) };
-    let other = if redirects(listener) { None } else { other_action(listener, target_group) };
-    Step::settled(HTTP_LISTENER, arn(listener), other.into_iter().collect())
+    let other = if listener.does == Does::Redirect { None } else { other_action(listener, target_group) };
+    Step::settled(HTTP_LISTENER, &listener.arn, other.into_iter().collect())
 }
 
-/// An HTTPS:443 listener with the certificate, the TLS policy and HSTS.
+/// An HTTPS:443 listener with the certificate, the TLS policy and HSTS; `listeners` are those that stood.
 ///
 /// # Errors
 /// [`Error::CertificatePending`] while ELB does not see the certificate as ISSUED yet: ACM's own answer can be ahead.
@@ -155,7 +206,16 @@ pub async fn ensure_https(
     listeners: &Listeners,
 ) -> Result<Step> {
     let mut step = differ(listeners, environment, target_group, certificate);
+    if step.outcome == Outcome::Created {
+        if let Some(arn) = create_https(client, environment, load_balancer, target_group, certificate).await? {
+            set_hsts(client, environment, &arn).await?;
+            return Ok(Step { id: arn, ..step });
+        }
+        // Made beside us since they were listed, and otherwise.
+        step = differ(&Listeners::of(client, load_balancer).await?, environment, target_group, certificate);
+    }
     match step.outcome {
+        Outcome::Created => return Err(Error::not_shown_yet("elasticloadbalancing:DescribeListeners", "HTTPS:443")),
         Outcome::Changed => {
             let modified = client
                 .modify_listener()
@@ -168,24 +228,6 @@ pub async fn ensure_https(
                 .await;
             usable(modified.call("elasticloadbalancing:ModifyListener"), certificate)?;
         }
-        Outcome::Created => {
-            let created = client
-                .create_listener()
-                .load_balancer_arn(load_balancer)
-                .protocol(ProtocolEnum::Https)
-                .port(HTTPS)
-                .ssl_policy(&environment.tls_policy)
-                .certificates(Certificate::builder().certificate_arn(certificate).build())
-                .default_actions(forward(target_group))
-                .set_tags(Some(own_tags(environment)))
-                .send()
-                .await
-                .call("elasticloadbalancing:CreateListener")
-                .appears_late(&["DuplicateListener"]);
-            step.id = usable(created, certificate)?.listeners().first().map(arn).unwrap_or_default();
-            set_hsts(client, environment, &step.id).await?;
-            return Ok(step);
-        }
         _ => {}
     }
     let hsts = other_hsts(client, environment, &step.id).await?;
@@ -193,6 +235,30 @@ pub async fn ensure_https(
         set_hsts(client, environment, &step.id).await?;
     }
     Ok(with_hsts(step, hsts))
+}
+
+/// The new listener's ARN; `None` where another stands on its port.
+async fn create_https(
+    client: &elb::Client,
+    environment: &Environment,
+    load_balancer: &str,
+    target_group: &str,
+    certificate: &str,
+) -> Result<Option<String>> {
+    let created = client
+        .create_listener()
+        .load_balancer_arn(load_balancer)
+        .protocol(ProtocolEnum::Https)
+        .port(HTTPS)
+        .ssl_policy(&environment.tls_policy)
+        .certificates(Certificate::builder().certificate_arn(certificate).build())
+        .default_actions(forward(target_group))
+        .set_tags(Some(own_tags(environment)))
+        .send()
+        .await
+        .call("elasticloadbalancing:CreateListener");
+    let created = usable(created, certificate).unless(&["DuplicateListener"])?;
+    Ok(created.map(|created| arn(created.listeners())))
 }
 
 /// What [`ensure_https`] would do.
@@ -214,20 +280,18 @@ pub async fn plan_https(
 /// All of the HTTPS listener but its attributes.
 fn differ(listeners: &Listeners, environment: &Environment, target_group: &str, certificate: &str) -> Step {
     let Some(listener) = listeners.on(HTTPS) else { return Step::new(HTTPS_LISTENER, "", Outcome::Created) };
-    let certificates: Vec<&str> = listener.certificates().iter().filter_map(|has| has.certificate_arn()).collect();
-    let other_certificate = if certificates.contains(&certificate) {
+    let other_certificate = if listener.certificates.iter().any(|has| has == certificate) {
         None
     } else {
-        change("certificate", certificates.join(", "), certificate)
+        change("certificate", listener.certificates.join(", "), certificate)
     };
-    let protocol = listener.protocol().map_or("", |protocol| protocol.as_str());
     let changes = [
-        change("protocol", protocol, ProtocolEnum::Https),
-        change("TLS policy", listener.ssl_policy().unwrap_or_default(), &environment.tls_policy),
+        change("protocol", &listener.protocol, ProtocolEnum::Https),
+        change("TLS policy", &listener.tls_policy, &environment.tls_policy),
         other_certificate,
         other_action(listener, target_group),
     ];
-    Step::settled(HTTPS_LISTENER, arn(listener), changes.into_iter().flatten().collect())
+    Step::settled(HTTPS_LISTENER, &listener.arn, changes.into_iter().flatten().collect())
 }
 
 fn with_hsts(step: Step, hsts: Option<String>) -> Step {
@@ -289,7 +353,8 @@ mod tests {
     use super::*;
 
     fn on(port: i32, action: Action) -> Listener {
-        Listener::builder().listener_arn("arn").port(port).default_actions(action).build()
+        let described = elb::types::Listener::builder().listener_arn("arn").port(port).default_actions(action);
+        Listener::from(&described.build())
     }
 
     fn closed() -> Action {
@@ -312,20 +377,19 @@ mod tests {
     #[test]
     fn the_https_listener_differs_by_all_that_it_serves() {
         let environment = Environment::example();
-        let certificate = |arn: &str| Certificate::builder().certificate_arn(arn).build();
-        let mut listener = on(HTTPS, forward("tg"));
-        listener.protocol = Some(ProtocolEnum::Https);
-        listener.ssl_policy = Some(environment.tls_policy.clone());
-        listener.certificates = Some(vec![certificate("c")]);
-        let step = |listener: &Listener| differ(&Listeners(vec![listener.clone()]), &environment, "tg", "c");
-        assert_eq!(step(&listener), Step::new(HTTPS_LISTENER, "arn", Outcome::Found));
+        let listener = |action: Action, tls_policy: &str, certificate: &str| Listener {
+            protocol: "HTTPS".into(),
+            tls_policy: tls_policy.into(),
+            certificates: vec![certificate.into()],
+            ..on(HTTPS, action)
+        };
+        let step = |listener: Listener| differ(&Listeners(vec![listener]), &environment, "tg", "c");
+        let as_wanted = || listener(forward("tg"), &environment.tls_policy, "c");
+        assert_eq!(step(as_wanted()), Step::new(HTTPS_LISTENER, "arn", Outcome::Found));
         let hsts = Some("HSTS: none → max-age=300".to_owned());
-        assert_eq!(with_hsts(step(&listener), hsts).outcome, Outcome::Changed);
-        listener.ssl_policy = Some("old".into());
-        listener.certificates = Some(vec![certificate("d")]);
-        listener.default_actions = Some(vec![closed()]);
+        assert_eq!(with_hsts(step(as_wanted()), hsts).outcome, Outcome::Changed);
         assert_eq!(
-            step(&listener).changes,
+            step(listener(closed(), "old", "d")).changes,
             [
                 format!("TLS policy: old → {}", environment.tls_policy),
                 "certificate: d → c".into(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
     IpAddressType as ElbAddresses, LoadBalancer, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerStateEnum,
-    LoadBalancerTypeEnum, Tag,
+    LoadBalancerTypeEnum, Tag, TargetGroup,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ use crate::environment::{self, Environment, IpAddressType};
 use crate::error::{Call, Codes, Error, Result};
 use crate::step::{Outcome, Step, change};
 use crate::tags::{self, KEEP_UNTIL, Tags};
+use crate::target_group;
 
 /// In the rows of answers.
 const RESOURCE: &str = "load balancer";
@@ -77,16 +78,37 @@ async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalance
     Ok(answer.and_then(|answer| answer.load_balancers.unwrap_or_default().into_iter().next()))
 }
 
-/// The load balancer of the environment's name.
+/// The load balancer and the target group of the environment's names; their tags take one call.
 ///
 /// # Errors
 /// [`Error::NotOurs`].
-pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Option<(LoadBalancer, Tags)>> {
-    let Some(found) = describe(client, &environment.load_balancer_name()).await? else { return Ok(None) };
-    let arn = found.load_balancer_arn().unwrap_or_default();
-    let tags = tags(client, arn).await?;
-    tags.check(environment, "load balancer", arn)?;
-    Ok(Some((found, tags)))
+pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Found> {
+    let (front, targets) = (environment.load_balancer_name(), environment.target_group_name());
+    let (front, targets) = tokio::try_join!(describe(client, &front), target_group::describe(client, &targets))?;
+    let front = front.map(|front| (front.load_balancer_arn().unwrap_or_default().to_owned(), front));
+    let targets = targets.map(|targets| (targets.target_group_arn().unwrap_or_default().to_owned(), targets));
+    let arns: Vec<String> = [front.as_ref().map(|(arn, _)| arn), targets.as_ref().map(|(arn, _)| arn)]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    // One that went since it was described fails the call: look again.
+    let tags = tags_of(client, &arns).await.appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
+    let mut tags: HashMap<String, Tags> = tags.into_iter().collect();
+    let mut checked = |resource, arn: &str| {
+        let tags = tags.remove(arn).unwrap_or_default();
+        tags.check(environment, resource, arn).map(|()| tags)
+    };
+    let front = front.map(|(arn, front)| checked("load balancer", &arn).map(|tags| (front, tags))).transpose()?;
+    let targets = targets.map(|(arn, targets)| checked("target group", &arn).map(|_| targets)).transpose()?;
+    Ok(Found { front, targets })
+}
+
+/// What [`find`] found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub front: Option<(LoadBalancer, Tags)>,
+    pub targets: Option<TargetGroup>,
 }
 
 /// An internet-facing application load balancer as the environment wants it, `found` or made; `security_group` is its own.
@@ -142,7 +164,7 @@ async fn create(client: &elb::Client, environment: &Environment, security_group:
     let front = match answer {
         Some(created) => created.load_balancers().first().map(Front::from),
         // Made beside us since we looked.
-        None => find(client, environment).await?.map(|(found, _)| Front::from(&found)),
+        None => find(client, environment).await?.front.map(|(found, _)| Front::from(&found)),
     };
     front.ok_or_else(|| {
         Error::not_shown_yet("elasticloadbalancing:DescribeLoadBalancers", environment.load_balancer_name())
@@ -247,6 +269,11 @@ async fn settle(
 
 fn kept_until(until: &str) -> Tag {
     Tag::builder().key(KEEP_UNTIL).value(until).build()
+}
+
+/// It serves, as described.
+pub fn is_active(described: &LoadBalancer) -> bool {
+    described.state().and_then(|state| state.code()) == Some(&LoadBalancerStateEnum::Active)
 }
 
 /// Checks that the load balancer serves.

@@ -60,32 +60,56 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
     Ok(Some(id))
 }
 
-/// The load balancer's group, `found` or made, with just the rules that the environment wants.
-pub async fn ensure(client: &ec2::Client, environment: &Environment, found: Option<String>) -> Result<(String, Step)> {
-    let Some(id) = found else {
-        let id = create(client, environment).await?;
-        settle(client, &id, &differ(environment, &[])).await?;
-        return Ok((id.clone(), Step::new(RESOURCE, id, Outcome::Created)));
+/// The load balancer's group, found or made, with just the rules that the environment wants; and the rules that stood in
+/// it and in the groups that are to admit it, for [`open`].
+pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<(String, Step, Vec<SecurityGroupRule>)> {
+    let known = match &environment.security_group {
+        Some(id) => Some(id.clone()),
+        None => match create(client, environment).await? {
+            Some(id) => {
+                settle(client, &id, &differ(environment, &id, &[])).await?;
+                return Ok((id.clone(), Step::new(RESOURCE, id, Outcome::Created), vec![]));
+            }
+            // Made beside us a moment ago, or by somebody in another case.
+            None => find(client, environment).await?,
+        },
     };
-    let standing = rules(client, vec![filter("group-id", &id)]).await?;
-    let difference = differ(environment, &standing);
+    let id = known.ok_or_else(|| Error::NotOurs {
+        resource: "security group",
+        id: environment.security_group_name(),
+        why: format!("{} has a group of that name in another case", environment.vpc),
+    })?;
+    let standing = standing(client, environment, Some(&id)).await?;
+    let difference = differ(environment, &id, &standing);
     settle(client, &id, &difference).await?;
     let step = difference.step(&id);
-    Ok((id, step))
+    Ok((id, step, standing))
+}
+
+/// The rules of the load balancer's group and of those that are to admit it; no rule of theirs names one that is not made.
+pub async fn standing(
+    client: &ec2::Client,
+    environment: &Environment,
+    group: Option<&String>,
+) -> Result<Vec<SecurityGroupRule>> {
+    let Some(group) = group else { return Ok(vec![]) };
+    let groups = environment.groups_to_open.iter().chain([group]).cloned().collect();
+    rules(client, vec![Filter::builder().name("group-id").set_values(Some(groups)).build()]).await
 }
 
 /// What [`ensure`] would do.
-pub async fn plan(client: &ec2::Client, environment: &Environment, found: Option<&String>) -> Result<Step> {
-    let Some(id) = found else { return Ok(Step::new(RESOURCE, "", Outcome::Created)) };
-    let standing = rules(client, vec![filter("group-id", id)]).await?;
-    Ok(differ(environment, &standing).step(id))
+pub fn plan(environment: &Environment, found: Option<&String>, standing: &[SecurityGroupRule]) -> Step {
+    match found {
+        Some(id) => differ(environment, id, standing).step(id),
+        None => Step::new(RESOURCE, "", Outcome::Created),
+    }
 }
 
-async fn create(client: &ec2::Client, environment: &Environment) -> Result<String> {
-    let name = environment.security_group_name();
+/// The new group's id; `None` where the name is taken.
+async fn create(client: &ec2::Client, environment: &Environment) -> Result<Option<String>> {
     let answer = client
         .create_security_group()
-        .group_name(&name)
+        .group_name(environment.security_group_name())
         .description(DESCRIPTION)
         .vpc_id(&environment.vpc)
         .tag_specifications(tagged(environment, ResourceType::SecurityGroup))
@@ -93,15 +117,7 @@ async fn create(client: &ec2::Client, environment: &Environment) -> Result<Strin
         .await
         .call("ec2:CreateSecurityGroup")
         .unless(&["InvalidGroup.Duplicate"])?;
-    match answer {
-        Some(created) => Ok(created.group_id.unwrap_or_default()),
-        // Made beside us a moment ago, or by somebody in another case.
-        None => find(client, environment).await?.ok_or_else(|| Error::NotOurs {
-            resource: "security group",
-            id: name,
-            why: format!("{} has a group of that name in another case", environment.vpc),
-        }),
-    }
+    Ok(answer.map(|created| created.group_id.unwrap_or_default()))
 }
 
 /// The rules that are missing, by port and range, and those that are too much.
@@ -118,13 +134,13 @@ impl Difference<'_> {
     }
 }
 
-fn differ<'a>(environment: &Environment, standing: &'a [SecurityGroupRule]) -> Difference<'a> {
+fn differ<'a>(environment: &Environment, id: &str, standing: &'a [SecurityGroupRule]) -> Difference<'a> {
     let wanted: BTreeSet<(i32, IpNet)> = FRONT_PORTS
         .iter()
         .flat_map(|port| environment.allowed_cidrs.iter().map(move |range| (*port, *range)))
         .collect();
     let (mut found, mut excess) = (BTreeSet::new(), vec![]);
-    for rule in standing.iter().filter(|rule| rule.is_egress() != Some(true)) {
+    for rule in standing.iter().filter(|rule| rule.group_id() == Some(id) && rule.is_egress() != Some(true)) {
         match front(rule).filter(|front| wanted.contains(front)) {
             Some(front) => drop(found.insert(front)),
             None => excess.push(rule),
@@ -264,9 +280,15 @@ fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
         .all(|range| admitted.iter().any(|wide| wide.contains(range)))
 }
 
-/// The rules in the instances' groups that admit the load balancer, tagged ours: `front` is the load balancer's group.
-pub async fn open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
-    let mut steps = plan_open(client, environment, front).await?;
+/// The rules in the instances' groups that admit the load balancer, tagged ours: `front` is the load balancer's group,
+/// `standing` what [`ensure`] found.
+pub async fn open(
+    client: &ec2::Client,
+    environment: &Environment,
+    front: &str,
+    standing: &[SecurityGroupRule],
+) -> Result<Vec<Step>> {
+    let mut steps = plan_open(environment, front, standing);
     for step in steps.iter_mut().filter(|step| step.outcome == Outcome::Created) {
         step.outcome = admit(client, environment, &step.id, front).await?;
     }
@@ -274,17 +296,12 @@ pub async fn open(client: &ec2::Client, environment: &Environment, front: &str) 
 }
 
 /// What [`open`] would do.
-pub async fn plan_open(client: &ec2::Client, environment: &Environment, front: &str) -> Result<Vec<Step>> {
-    if environment.groups_to_open.is_empty() {
-        return Ok(vec![]);
-    }
-    let of_groups = Filter::builder().name("group-id").set_values(Some(environment.groups_to_open.clone())).build();
-    let standing = rules(client, vec![of_groups]).await?;
+pub fn plan_open(environment: &Environment, front: &str, standing: &[SecurityGroupRule]) -> Vec<Step> {
     let row = |group: &String| {
         let stands = standing.iter().any(|rule| lets_in(rule, group, front, environment.port));
         Step::new(RULE, group, if stands { Outcome::Found } else { Outcome::Created })
     };
-    Ok(environment.groups_to_open.iter().map(row).collect())
+    environment.groups_to_open.iter().map(row).collect()
 }
 
 /// The rule of `group` admits TCP on the port from the group `front`.
@@ -323,6 +340,7 @@ async fn admit(client: &ec2::Client, environment: &Environment, group: &str, fro
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub id: String,
+    pub name: String,
     pub vpc: String,
     pub tags: Tags,
 }
@@ -337,6 +355,7 @@ pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) 
         .into_iter()
         .map(|group| Ours {
             tags: Tags::from(group.tags()),
+            name: group.group_name.unwrap_or_default(),
             vpc: group.vpc_id.unwrap_or_default(),
             id: group.group_id.unwrap_or_default(),
         })
@@ -429,6 +448,7 @@ mod tests {
 
     fn rule(id: &str, port: i32, range: &str) -> SecurityGroupRule {
         SecurityGroupRule::builder()
+            .group_id("sg-1")
             .security_group_rule_id(id)
             .is_egress(false)
             .ip_protocol("tcp")
@@ -441,13 +461,15 @@ mod tests {
     #[test]
     fn a_group_differs_by_what_it_lacks_and_has_too_much() {
         let environment = Environment::example();
-        let egress = SecurityGroupRule::builder().is_egress(true).ip_protocol("-1").cidr_ipv4("0.0.0.0/0").build();
-        let all = SecurityGroupRule::builder().is_egress(false).ip_protocol("-1").prefix_list_id("pl-1").build();
-        let standing = [rule("80", 80, "0.0.0.0/0"), rule("443", 443, "0.0.0.0/0"), egress];
-        assert_eq!(differ(&environment, &standing).step("sg-1"), Step::new(RESOURCE, "sg-1", Outcome::Found));
+        let own = || SecurityGroupRule::builder().group_id("sg-1");
+        let egress = own().is_egress(true).ip_protocol("-1").cidr_ipv4("0.0.0.0/0").build();
+        let all = own().is_egress(false).ip_protocol("-1").prefix_list_id("pl-1").build();
+        let other = SecurityGroupRule::builder().group_id("sg-2").is_egress(false).ip_protocol("-1").build();
+        let standing = [rule("80", 80, "0.0.0.0/0"), rule("443", 443, "0.0.0.0/0"), egress, other];
+        assert_eq!(differ(&environment, "sg-1", &standing).step("sg-1"), Step::new(RESOURCE, "sg-1", Outcome::Found));
         let standing = [rule("80", 80, "0.0.0.0/0"), rule("22", 22, "10.0.0.0/8"), all];
         assert_eq!(
-            differ(&environment, &standing).step("sg-1").changes,
+            differ(&environment, "sg-1", &standing).step("sg-1").changes,
             ["+ tcp 443 from 0.0.0.0/0", "- tcp 22 from 10.0.0.0/8", "- all from pl-1"]
         );
     }

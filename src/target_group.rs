@@ -17,7 +17,8 @@ use crate::tags::Tags;
 /// In the rows of answers.
 const RESOURCE: &str = "target group";
 
-async fn describe(client: &elb::Client, name: &str) -> Result<Option<TargetGroup>> {
+/// The target group of a name, whosever.
+pub async fn describe(client: &elb::Client, name: &str) -> Result<Option<TargetGroup>> {
     let answer = client
         .describe_target_groups()
         .names(name)
@@ -68,17 +69,6 @@ pub fn plan(environment: &Environment, found: Option<&TargetGroup>) -> Step {
     Step::settled(RESOURCE, arn, changes.into_iter().flatten().collect())
 }
 
-/// The target group of the environment's name.
-///
-/// # Errors
-/// [`Error::NotOurs`].
-pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Option<TargetGroup>> {
-    let Some(group) = describe(client, &environment.target_group_name()).await? else { return Ok(None) };
-    let arn = group.target_group_arn().unwrap_or_default();
-    load_balancer::tags(client, arn).await?.check(environment, "target group", arn)?;
-    Ok(Some(group))
-}
-
 async fn create(client: &elb::Client, environment: &Environment) -> Result<TargetGroup> {
     let check = &environment.health_check;
     let answer = client
@@ -106,7 +96,7 @@ async fn create(client: &elb::Client, environment: &Environment) -> Result<Targe
     let group = match answer {
         Some(created) => created.target_groups.unwrap_or_default().into_iter().next(),
         // Made beside us since we looked.
-        None => find(client, environment).await?,
+        None => load_balancer::find(client, environment).await?.targets,
     };
     group.ok_or_else(|| {
         Error::not_shown_yet("elasticloadbalancing:DescribeTargetGroups", environment.target_group_name())

@@ -36,8 +36,7 @@ def environment(stack: Stack, world: World) -> dict:
 @pytest.fixture
 def built(stack: Stack, environment: dict) -> dict:
     """The event of a function after create-alb: the environment and what that made."""
-    made = stack.invoke("create-alb", {"environment": environment})
-    return {"environment": environment} | {field: made[field] for field in ("loadBalancer", "targetGroupArn")}
+    return {"environment": environment} | stack.invoke("create-alb", {"environment": environment})
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def certified(aws: LocalAws, stack: Stack, built: dict) -> dict:
     aws.advance(SETTLED)
     made = stack.invoke("request-cert", built)
     aws.advance(SETTLED)
-    return built | {"certificateArn": made["certificateArn"]}
+    return built | made
 
 
 def fails(stack: Stack, function: str, event: dict, name: str) -> str:
@@ -63,11 +62,14 @@ def outcomes(answer: dict) -> dict[str, str]:
     return {step["resource"]: step["outcome"] for step in answer["steps"]}
 
 
-def again(aws: LocalAws, stack: Stack, function: str, event: dict) -> dict:
-    """The same invocation once more, which must find everything and change nothing."""
+def again(aws: LocalAws, stack: Stack, function: str, event: dict, tries: str | None = None) -> dict:
+    """The same invocation once more, which must find everything and change nothing.
+
+    `tries`: the one call with which it may find out, as its event says that the thing is new.
+    """
     before, mark = snapshot(aws), len(aws.calls())
     answer = stack.invoke(function, event)
-    assert stack.changes(mark) == []
+    assert stack.changes(mark) == ([f"{function} {tries}"] if tries else [])
     assert set(outcomes(answer).values()) == {"found"}
     assert differences(before, snapshot(aws)) == []
     return answer
@@ -108,6 +110,9 @@ def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> 
         "keepUntil": None,
         "mode": "apply",
         "complete": False,
+        "securityGroup": None,
+        # The record that points at the instance.
+        "atDomain": "other",
     }
 
 
@@ -263,7 +268,7 @@ def test_create_alb_makes_and_then_finds(aws: LocalAws, stack: Stack, environmen
         "rule that admits the load balancer": "created",
         "target": "created",
     }
-    second = again(aws, stack, "create-alb", event)
+    second = again(aws, stack, "create-alb", event, tries="CreateSecurityGroup")
     assert {**first, "steps": []} == {**second, "steps": []}
     elb = aws.client("elbv2")
     [listener] = elb.describe_listeners(LoadBalancerArn=first["loadBalancer"]["arn"])["Listeners"]
@@ -304,7 +309,8 @@ def test_request_cert_waits_for_its_records_and_writes_them_once(
     assert answer["certificateArn"] == certificate
     assert outcomes(answer) == {"certificate": "found", "validation record": "created"}
     assert [record["Type"] for record in world.records() if record["Type"] == "CNAME"] == ["CNAME"]
-    assert again(aws, stack, "request-cert", event)["certificateArn"] == certificate
+    found = again(aws, stack, "request-cert", event, tries="ChangeResourceRecordSets")
+    assert found["certificateArn"] == certificate
 
 
 def test_request_cert_takes_the_given_one(aws: LocalAws, stack: Stack, environment: dict) -> None:
@@ -319,7 +325,7 @@ def test_request_cert_takes_the_given_one(aws: LocalAws, stack: Stack, environme
 def test_wait_validation_waits_until_issued(aws: LocalAws, stack: Stack, environment: dict) -> None:
     fails(stack, "request-cert", {"environment": environment}, "CertificatePending")
     [certificate] = snapshot(aws)["certificate"]
-    event = {"environment": environment, "certificateArn": certificate}
+    event = {"environment": environment, "certificateArn": certificate, "issued": False}
     aws.advance(SETTLED)
     # Its CNAME does not stand yet.
     assert certificate in fails(stack, "wait-validation", event, "CertificatePending")
@@ -341,7 +347,7 @@ def test_a_failed_certificate_is_an_error_at_once_with_the_reason(
     message = fails(
         stack,
         "wait-validation",
-        {"environment": environment, "certificateArn": certificate},
+        {"environment": environment, "certificateArn": certificate, "issued": False},
         "CertificateFailed",
     )
     assert certificate in message
@@ -353,7 +359,9 @@ def test_a_certificate_that_timed_out_is_replaced(aws: LocalAws, stack: Stack, e
     fails(stack, "request-cert", event, "CertificatePending")
     [dead] = snapshot(aws)["certificate"]
     aws.advance(73 * 3600)
-    message = fails(stack, "wait-validation", event | {"certificateArn": dead}, "CertificateFailed")
+    message = fails(
+        stack, "wait-validation", event | {"certificateArn": dead, "issued": False}, "CertificateFailed"
+    )
     assert "VALIDATION_TIMED_OUT" in message
     fails(stack, "request-cert", event, "CertificatePending")
     assert len(snapshot(aws)["certificate"]) == 2
@@ -366,8 +374,25 @@ def test_add_https_listener_makes_and_then_finds(aws: LocalAws, stack: Stack, ce
     first = stack.invoke("add-https-listener", certified)
     assert outcomes(first) == {"HTTPS listener": "created"}
     assert first["http"]["redirects"] is False
-    second = again(aws, stack, "add-https-listener", certified)
+    listed = stack.invoke("create-alb", certified)
+    second = again(aws, stack, "add-https-listener", certified | listed)
     assert second["httpsListenerArn"] == first["httpsListenerArn"]
+
+
+def test_an_https_listener_that_was_made_since_is_changed(
+    aws: LocalAws, stack: Stack, certified: dict
+) -> None:
+    aws.client("elbv2").create_listener(
+        LoadBalancerArn=certified["loadBalancer"]["arn"],
+        Protocol="HTTPS",
+        Port=443,
+        SslPolicy="ELBSecurityPolicy-2016-08",
+        Certificates=[{"CertificateArn": certified["certificateArn"]}],
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": certified["targetGroupArn"]}],
+    )
+    answer = stack.invoke("add-https-listener", certified)
+    assert outcomes(answer) == {"HTTPS listener": "changed"}
+    assert "TLS policy: ELBSecurityPolicy-2016-08" in answer["steps"][0]["changes"][0]
 
 
 def test_add_https_listener_waits_for_the_certificate(aws: LocalAws, stack: Stack, built: dict) -> None:
@@ -384,11 +409,12 @@ def test_set_redirect_replaces_in_place_and_then_finds(aws: LocalAws, stack: Sta
     [listener] = aws.client("elbv2").describe_listeners(ListenerArns=[http["arn"]])["Listeners"]
     [action] = listener["DefaultActions"]
     assert (action["Type"], action["RedirectConfig"]["StatusCode"]) == ("redirect", "HTTP_301")
-    http = again(aws, stack, "add-https-listener", certified)["http"]
+    listed = stack.invoke("create-alb", certified)
+    http = again(aws, stack, "add-https-listener", certified | listed)["http"]
     assert http["redirects"] is True
     again(aws, stack, "set-redirect", {"http": http})
     # create-alb leaves the redirect as it is.
-    again(aws, stack, "create-alb", {"environment": certified["environment"]})
+    again(aws, stack, "create-alb", certified, tries="CreateSecurityGroup")
 
 
 # --- verify-https ------------------------------------------------------------------------------------------------
