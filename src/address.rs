@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use aws_sdk_ec2 as ec2;
 use ec2::types::Tag;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Call, Codes, Result};
 use crate::tags::{ENVIRONMENT, ON_TEARDOWN, STACK, Tags};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Address {
     pub allocation_id: String,
     pub public_ip: String,

@@ -3,6 +3,7 @@
 use acm::types::{CertificateDetail, CertificateStatus, Filters, KeyAlgorithm, RecordType, Tag, ValidationMethod};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_acm as acm;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::{Environment, load_balancer_name};
 use crate::error::{Call, Codes, Error, Result};
@@ -29,18 +30,25 @@ pub struct Certificate {
 }
 
 /// A CNAME, without trailing dots.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidationRecord {
     pub name: String,
     pub value: String,
 }
 
-impl Certificate {
-    /// FAILED, VALIDATION_TIMED_OUT and their like never recover (ACM user guide, certificate statuses).
-    pub fn is_dead(&self) -> bool {
-        !matches!(self.status, CertificateStatus::Issued | CertificateStatus::PendingValidation)
-    }
+/// A certificate as ACM lists it.
+#[derive(Debug)]
+pub struct Listed {
+    pub arn: String,
+    pub status: CertificateStatus,
+}
 
+/// FAILED, VALIDATION_TIMED_OUT and their like never recover (ACM user guide, certificate statuses).
+pub fn is_dead(status: &CertificateStatus) -> bool {
+    !matches!(status, CertificateStatus::Issued | CertificateStatus::PendingValidation)
+}
+
+impl Certificate {
     /// The certificate is for this host name, itself or by a wildcard of its parent.
     pub fn covers(&self, domain: &str) -> bool {
         let wildcard = domain.split_once('.').map(|(_, parent)| format!("*.{parent}"));
@@ -124,32 +132,33 @@ pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Resul
     }
 }
 
-/// Certificates of any key and status whose first name is the domain: (ARN, its names).
-async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool) -> Result<Vec<String>> {
+/// Certificates of any key and status whose names match, in the order of their ARNs.
+async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool) -> Result<Vec<Listed>> {
     // Without key types ACM lists RSA 1024 and 2048 alone (API reference, ListCertificates).
     let keys = Filters::builder()
         .set_key_types(Some(KeyAlgorithm::values().iter().map(|key| KeyAlgorithm::from(*key)).collect()));
     let mut pages = client.list_certificates().includes(keys.build()).into_paginator().send();
-    let mut arns = vec![];
+    let mut found = vec![];
     while let Some(page) = pages.next().await {
         for summary in page.call("acm:ListCertificates")?.certificate_summary_list() {
             if matches(summary.subject_alternative_name_summaries(), summary.domain_name().unwrap_or_default()) {
-                arns.extend(summary.certificate_arn().map(str::to_owned));
+                let status = summary.status().cloned().unwrap_or(CertificateStatus::PendingValidation);
+                found.extend(summary.certificate_arn().map(|arn| Listed { arn: arn.into(), status }));
             }
         }
     }
-    arns.sort();
-    Ok(arns)
+    found.sort_by(|one, other| one.arn.cmp(&other.arn));
+    Ok(found)
 }
 
 /// All certificates of the environment for its domain, in the order of their ARNs.
-pub async fn ours(client: &acm::Client, stack: &str, environment: &str, domain: &str) -> Result<Vec<Certificate>> {
+pub async fn ours(client: &acm::Client, stack: &str, environment: &str, domain: &str) -> Result<Vec<Listed>> {
     let mut ours = vec![];
-    for arn in listed(client, |_, first| first == domain).await? {
-        let tagged = client.list_tags_for_certificate().certificate_arn(&arn).send().await;
+    for found in listed(client, |_, first| first == domain).await? {
+        let tagged = client.list_tags_for_certificate().certificate_arn(&found.arn).send().await;
         let tagged = tagged.call("acm:ListTagsForCertificate").unless(&["ResourceNotFoundException"])?;
         if tagged.is_some_and(|answer| Tags::from(answer.tags()).are_of(stack, environment)) {
-            ours.extend(describe(client, &arn).await?);
+            ours.push(found);
         }
     }
     Ok(ours)
@@ -157,10 +166,13 @@ pub async fn ours(client: &acm::Client, stack: &str, environment: &str, domain: 
 
 /// Those of an environment; none where it has been given one.
 pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec<Certificate>> {
-    match environment.certificate_arn {
-        Some(_) => Ok(vec![]),
-        None => ours(client, &environment.stack, &environment.name, &environment.domain).await,
+    let mut found = vec![];
+    if environment.certificate_arn.is_none() {
+        for one in ours(client, &environment.stack, &environment.name, &environment.domain).await? {
+            found.extend(describe(client, &one.arn).await?);
+        }
     }
+    Ok(found)
 }
 
 /// Whether one is to be requested, where `ours` stand.
@@ -234,8 +246,8 @@ pub async fn sharing_record(
     for region in regions {
         let regional = acm::config::Builder::from(config).region(Region::new(region.clone())).build();
         let found = listed(&acm::Client::from_conf(regional), is_for).await?;
-        if let Some(other) = found.into_iter().find(|arn| !than.contains(arn)) {
-            return Ok(Some(other));
+        if let Some(other) = found.into_iter().find(|found| !than.contains(&found.arn)) {
+            return Ok(Some(other.arn));
         }
     }
     Ok(None)

@@ -8,6 +8,7 @@ use aws_sdk_route53 as route53;
 use route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, HostedZone, ResourceRecord, ResourceRecordSet, RrType,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, ValidationRecord};
 use crate::environment::{AtDomain, DnsPolicy, Environment, IpAddressType, Zone};
@@ -304,10 +305,56 @@ fn alias(name: &str, kind: RrType, dns_name: &str, zone: &str, evaluate_target_h
 // --- The plan ----------------------------------------------------------------------------------------------------
 
 /// One step of an atomic batch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Edit {
-    Delete(ResourceRecordSet),
-    Create(ResourceRecordSet),
+    Delete(#[serde(with = "carried")] ResourceRecordSet),
+    Create(#[serde(with = "carried")] ResourceRecordSet),
+}
+
+/// A record set on its way from a teardown's plan to its act, with the fields that ours have. Where somebody has given
+/// one more, as a routing policy, Route 53 refuses to delete it without, and the next listing has it whole.
+mod carried {
+    use super::{AliasTarget, ResourceRecordSet, resource_record};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Record {
+        name: String,
+        kind: String,
+        ttl: Option<i64>,
+        values: Vec<String>,
+        alias: Option<Alias>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Alias {
+        dns_name: String,
+        zone: String,
+        health: bool,
+    }
+
+    pub fn serialize<S: Serializer>(record: &ResourceRecordSet, to: S) -> Result<S::Ok, S::Error> {
+        let alias = record.alias_target().map(|alias| Alias {
+            dns_name: alias.dns_name().into(),
+            zone: alias.hosted_zone_id().into(),
+            health: alias.evaluate_target_health(),
+        });
+        let values = record.resource_records().iter().map(|value| value.value().into()).collect();
+        let (name, kind) = (record.name().into(), record.r#type().as_str().into());
+        Record { name, kind, ttl: record.ttl(), values, alias }.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ResourceRecordSet, D::Error> {
+        let Record { name, kind, ttl, values, alias } = Record::deserialize(from)?;
+        let alias = alias.map(|alias| {
+            let target = AliasTarget::builder().dns_name(alias.dns_name).hosted_zone_id(alias.zone);
+            target.evaluate_target_health(alias.health).build().expect("all fields")
+        });
+        let values: Vec<_> = values.iter().map(|value| resource_record(value)).collect();
+        let record = ResourceRecordSet::builder().name(name).r#type(kind.as_str().into()).set_ttl(ttl);
+        let record = record.set_resource_records((!values.is_empty()).then_some(values)).set_alias_target(alias);
+        Ok(record.build().expect("a name and a type"))
+    }
 }
 
 /// The edits that point the domain at the load balancer; none where it points there already.
@@ -857,6 +904,14 @@ mod tests {
         };
         assert!(restoration.edits.contains(&Edit::Create(named(&two))));
         assert!(restoration.edits.contains(&Edit::Create(named(&v6))));
+    }
+
+    #[test]
+    fn a_plan_carries_records_whole() {
+        let records = [our_alias(), owned(vec![a(INSTANCE)]), alias(DOMAIN, RrType::Aaaa, "x.org.", "Z35", true)];
+        let edits: Vec<Edit> = records.into_iter().map(Edit::Delete).collect();
+        let carried: Vec<Edit> = serde_json::from_str(&serde_json::to_string(&edits).unwrap()).unwrap();
+        assert_eq!(carried, edits);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn ipv6(instance: &Instance) -> Vec<String> {
 }
 
 /// The user's word on an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Consent {
     Stop,
     Terminate,

@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 
 use aws_config::SdkConfig;
-use aws_sdk_route53::types::ResourceRecordSet;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address};
 use crate::aws;
-use crate::certificate::{self, Certificate};
+use crate::certificate::{self, ValidationRecord};
 use crate::dns::{self, Edit, Standing};
 use crate::environment;
 use crate::error::{Call, Codes, Error, Result};
@@ -21,6 +20,10 @@ use crate::security_group::{self, OpenRule};
 use crate::tags::{self, Tags};
 use crate::target_group;
 use crate::teardown::{CertificatePolicy, Decision, Input, Item};
+
+/// In the items; a listing asks for the user's own and for certificates only where they matter.
+const ADDRESS: &str = "Elastic IP";
+const CERTIFICATE: &str = "certificate";
 
 pub struct Clients {
     pub config: SdkConfig,
@@ -55,27 +58,30 @@ pub struct Identity {
     pub zone: Option<String>,
 }
 
-/// All that stands of an environment.
-pub struct Listing {
-    pub items: Vec<Listed>,
-    /// The record of its lock.
-    pub lock: Option<ResourceRecordSet>,
-}
-
 /// A list item and how to carry its decision out; `None` where it is kept.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Listed {
     pub item: Item,
     pub action: Option<Action>,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Action {
-    Records { zone: String, edits: Vec<Edit> },
+    Records {
+        zone: String,
+        edits: Vec<Edit>,
+    },
     LoadBalancer(String),
     Address(Address),
     Instance(String, Consent),
     Rule(OpenRule),
     TargetGroup(String),
-    Certificate { certificate: Certificate, zone: Option<String>, with_record: bool },
+    /// With the validation records that nothing else needs.
+    Certificate {
+        arn: String,
+        zone: Option<String>,
+        records: Vec<ValidationRecord>,
+    },
     SecurityGroup(String),
 }
 
@@ -118,24 +124,53 @@ pub fn identify(stack: String, input: &Input) -> Result<Identity> {
     Ok(Identity { stack, name, domain, zone: input.hosted_zone_id.clone() })
 }
 
-/// Lists everything of the environment, in the order in which it is taken down. Learns domain and zone on the way.
-///
-/// The security group comes last, as it was made first: while anything stands, it stands, and its tags tell whose all is.
+/// The environment's security groups. They are made first and deleted last: while anything stands one stands, and its
+/// tags tell domain and zone; else the other tags, the input and the account's zones do.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] where the input's domain is not the environment's, or a certificate is to go whose domain is unknown.
-pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> Result<Listing> {
-    let Identity { stack, name, .. } = identity.clone();
-    let (groups, front, targets, rules) = tokio::try_join!(
-        security_group::ours(&clients.ec2, &stack, Some(&name)),
-        load_balancer::ours(&clients.elb, &stack, &name),
-        target_group::ours(&clients.elb, &stack, &name),
-        security_group::open_rules(&clients.ec2, &stack, &name),
-    )?;
-    let tagged = groups.iter().map(|group| &group.tags);
-    let tagged =
-        tagged.chain(front.iter().map(|front| &front.tags)).chain(targets.iter().map(|targets| &targets.tags)).next();
-    learn(clients, identity, tagged).await?;
+/// [`Error::InvalidInput`] where the input's domain is not the environment's.
+pub async fn learn(clients: &Clients, identity: &mut Identity) -> Result<Vec<security_group::Ours>> {
+    let groups = security_group::ours(&clients.ec2, &identity.stack, Some(&identity.name)).await?;
+    let mut tagged = groups.first().map(|group| group.tags.clone());
+    if tagged.is_none() && (identity.domain.is_none() || identity.zone.is_none()) {
+        let (front, targets) = fronts(clients, identity).await?;
+        tagged = front.map(|front| front.tags).or(targets.map(|targets| targets.tags));
+    }
+    if let Some(tags) = tagged {
+        check_domain(identity, &tags)?;
+        identity.domain = tags.get(tags::DOMAIN).map(Into::into).or(identity.domain.take());
+        identity.zone = tags.get(tags::ZONE).map(Into::into).or(identity.zone.take());
+    }
+    if let (Some(domain), None) = (&identity.domain, &identity.zone) {
+        identity.zone = dns::find_zone(&clients.route53, domain, None).await?;
+    }
+    Ok(groups)
+}
+
+fn check_domain(identity: &Identity, tags: &Tags) -> Result<()> {
+    match (&identity.domain, tags.get(tags::DOMAIN)) {
+        (Some(given), Some(domain)) if given != domain => {
+            Err(Error::input("$.domain", format!("environment {} fronts {domain}, not {given}", identity.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lists what stands of the environment, in the order in which it is taken down; `groups` and `standing` are what
+/// [`learn`] and [`lock`] have found. After an act, `planned` are the plan's items: of what the plan found nothing of to
+/// take down, nothing is asked for again.
+///
+/// # Errors
+/// [`Error::InvalidInput`] where a tag tells another domain, or a certificate is to go whose domain is unknown.
+pub async fn list(
+    clients: &Clients,
+    identity: &Identity,
+    input: &Input,
+    groups: Vec<security_group::Ours>,
+    standing: Option<&Standing>,
+    planned: Option<&[Item]>,
+) -> Result<Vec<Listed>> {
+    let Identity { stack, name, .. } = identity;
     if identity.domain.is_none() && input.certificate == CertificatePolicy::Delete {
         return Err(Error::input(
             "$.domain",
@@ -144,15 +179,24 @@ pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> 
             ),
         ));
     }
+    let may_go = |resource: &str| {
+        let goes = |item: &Item| item.resource == resource && item.decision != Decision::Keep;
+        planned.is_none_or(|items| items.iter().any(goes))
+    };
+    let certificates =
+        async { if may_go(CERTIFICATE) { certificates(clients, identity, input).await } else { Ok(vec![]) } };
+    let rules = security_group::open_rules(&clients.ec2, stack, name);
+    let ((front, targets), rules, certificates) = tokio::try_join!(fronts(clients, identity), rules, certificates)?;
+    let tagged = front.iter().map(|front| &front.tags).chain(targets.iter().map(|targets| &targets.tags));
+    tagged.into_iter().try_for_each(|tags| check_domain(identity, tags))?;
     let ids = targets.as_ref().map(|targets| targets.instances.clone()).unwrap_or_default();
-    let (standing, addresses, instances, certificates) = tokio::try_join!(
-        standing(clients, identity),
-        address::find(&clients.ec2, &ids, &stack, &name),
-        instance::find(&clients.ec2, &ids),
-        certificates(clients, identity, input),
-    )?;
+    let addresses = async {
+        let may_stand = may_go(ADDRESS) || !ids.is_empty();
+        if may_stand { address::find(&clients.ec2, &ids, stack, name).await } else { Ok(vec![]) }
+    };
+    let (addresses, instances) = tokio::try_join!(addresses, instance::find(&clients.ec2, &ids))?;
     let going = if input.own_only { HashSet::new() } else { going(&addresses, &instances) };
-    let mut list: Vec<Listed> = records(identity, standing.as_ref(), &going).into_iter().collect();
+    let mut list: Vec<Listed> = records(identity, standing, &going).into_iter().collect();
     list.extend(front.map(|front| listed_load_balancer(&front, &aws::region(&clients.config))));
     let instances: Vec<Listed> =
         instances.iter().map(|instance| listed_instance(instance, &addresses, input.own_only)).collect();
@@ -175,31 +219,38 @@ pub async fn list(clients: &Clients, identity: &mut Identity, input: &Input) -> 
     list.extend(groups.into_iter().map(|group| {
         acted("security group", &group.id, Decision::Remove, "ours", Action::SecurityGroup(group.id.clone()))
     }));
-    Ok(Listing { items: list, lock: standing.and_then(|standing| standing.lock) })
+    Ok(list)
 }
 
-/// Domain and zone from the tags, else from the input and the account's zones.
-async fn learn(clients: &Clients, identity: &mut Identity, tagged: Option<&Tags>) -> Result<()> {
-    if let Some(tags) = tagged {
-        let domain = tags.get(tags::DOMAIN);
-        if let (Some(given), Some(domain)) = (&identity.domain, domain)
-            && given != domain
-        {
-            return Err(Error::input(
-                "$.domain",
-                format!("environment {} fronts {domain}, not {given}", identity.name),
-            ));
+/// The load balancer and the target group of the environment's name where they are ours; somebody else's are left out.
+async fn fronts(
+    clients: &Clients,
+    identity: &Identity,
+) -> Result<(Option<load_balancer::Ours>, Option<target_group::Ours>)> {
+    let Identity { stack, name, .. } = identity;
+    let elb = &clients.elb;
+    let (front, group) = tokio::try_join!(load_balancer::named(elb, name), target_group::named(elb, name))?;
+    let arns: Vec<String> = front.iter().map(|(arn, _)| arn).chain(&group).cloned().collect();
+    let instances = async {
+        match &group {
+            Some(arn) => target_group::instances(elb, arn).await,
+            None => Ok(HashSet::new()),
         }
-        identity.domain = domain.map(Into::into).or(identity.domain.take());
-        identity.zone = tags.get(tags::ZONE).map(Into::into).or(identity.zone.take());
-    }
-    if let (Some(domain), None) = (&identity.domain, &identity.zone) {
-        identity.zone = dns::find_zone(&clients.route53, domain, None).await?;
-    }
-    Ok(())
+    };
+    let tagged = tokio::try_join!(load_balancer::tags_of(elb, &arns), instances);
+    // One that went since it was found fails the call for both: list again.
+    let (tagged, instances) = tagged.appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
+    let ours = |arn: &str| {
+        let tags = tagged.iter().find(|(of, _)| of == arn).map(|(_, tags)| tags.clone())?;
+        tags.are_of(stack, name).then_some(tags)
+    };
+    let front = front.and_then(|(arn, zones)| Some(load_balancer::Ours { tags: ours(&arn)?, arn, zones }));
+    let group = group.and_then(|arn| Some(target_group::Ours { tags: ours(&arn)?, arn, instances }));
+    Ok((front, group))
 }
 
-async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<Standing>> {
+/// What stands at the domain; `None` where domain or zone are unknown or gone.
+pub async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<Standing>> {
     match (&identity.domain, &identity.zone) {
         (Some(domain), Some(zone)) => dns::standing(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"]),
         _ => Ok(None),
@@ -241,12 +292,12 @@ fn listed_address(address: Address, own_only: bool) -> Listed {
     let id = format!("{} ({})", address.allocation_id, address.public_ip);
     match (address.consent, own_only) {
         (false, _) => kept(
-            "Elastic IP",
+            ADDRESS,
             id,
             format!("yours; tag it {} = release to release it at teardown ($0.005 an hour)", tags::ON_TEARDOWN),
         ),
-        (true, true) => kept("Elastic IP", id, "yours; only a whole teardown touches it"),
-        (true, false) => acted("Elastic IP", id, Decision::Release, "you consented by tag", Action::Address(address))
+        (true, true) => kept(ADDRESS, id, "yours; only a whole teardown touches it"),
+        (true, false) => acted(ADDRESS, id, Decision::Release, "you consented by tag", Action::Address(address))
             .priced(price::address()),
     }
 }
@@ -274,23 +325,28 @@ fn listed_instance(instance: &AtTeardown, addresses: &[Address], own_only: bool)
 
 async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> Result<Vec<Listed>> {
     let Some(domain) = &identity.domain else { return Ok(vec![]) };
-    let ours = certificate::ours(&clients.acm, &identity.stack, &identity.name, domain).await?;
+    let deletes = input.certificate == CertificatePolicy::Delete;
+    let stays = |arn: &str| {
+        let reason = "free, and the next provision uses it; \"certificate\": \"delete\" deletes it, unless something else uses it";
+        kept(CERTIFICATE, arn, reason)
+    };
     let mut deletable = vec![];
     let mut listed = vec![];
-    for certificate in ours {
+    for found in certificate::ours(&clients.acm, &identity.stack, &identity.name, domain).await? {
+        if !deletes && !certificate::is_dead(&found.status) {
+            listed.push(stays(&found.arn));
+            continue;
+        }
+        let Some(certificate) = certificate::describe(&clients.acm, &found.arn).await? else { continue };
         let users = certificate.foreign_users(&identity.name);
         if !users.is_empty() {
-            listed.push(kept("certificate", &certificate.arn, format!("used by {}", users.join(", "))));
-        } else if certificate.is_dead() {
+            listed.push(kept(CERTIFICATE, &certificate.arn, format!("used by {}", users.join(", "))));
+        } else if certificate::is_dead(&certificate.status) {
             deletable.push((format!("{}: it never recovers", certificate.status), certificate));
-        } else if input.certificate == CertificatePolicy::Delete {
+        } else if deletes {
             deletable.push(("asked for".into(), certificate));
         } else {
-            listed.push(kept(
-                "certificate",
-                &certificate.arn,
-                "free, and the next provision uses it; \"certificate\": \"delete\" deletes it",
-            ));
+            listed.push(stays(&certificate.arn));
         }
     }
     let going: Vec<String> = deletable.iter().map(|(_, certificate)| certificate.arn.clone()).collect();
@@ -300,16 +356,13 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
         (false, None) => certificate::sharing_record(&clients.config, &regions(clients).await?, domain, &going).await?,
     };
     for (reason, certificate) in deletable {
-        let reason = match &shared {
-            Some(other) => format!("{reason}; its validation record stays for {other}"),
-            None => format!("{reason}; with its validation record"),
+        let (reason, records) = match &shared {
+            Some(other) => (format!("{reason}; its validation record stays for {other}"), vec![]),
+            None => (format!("{reason}; with its validation record"), certificate.records),
         };
-        let action = Action::Certificate {
-            zone: identity.zone.clone(),
-            with_record: shared.is_none(),
-            certificate: certificate.clone(),
-        };
-        listed.push(acted("certificate", &certificate.arn, Decision::Remove, reason, action));
+        let arn = certificate.arn;
+        let action = Action::Certificate { arn: arn.clone(), zone: identity.zone.clone(), records };
+        listed.push(acted(CERTIFICATE, arn, Decision::Remove, reason, action));
     }
     Ok(listed)
 }
@@ -320,24 +373,46 @@ async fn regions(clients: &Clients) -> Result<Vec<String>> {
     Ok(answer.regions().iter().filter_map(|region| region.region_name()).map(Into::into).collect())
 }
 
-/// Takes the environment's lock for the execution `run`; there is none where no zone is known, and so no provision.
+/// Takes the environment's lock for the execution `run`, and answers what stands at the domain under it; `has` where
+/// `run` should have it already. There is no lock where no zone is known, and so no provision.
 ///
 /// # Errors
 /// As [`lock::take`].
-pub async fn lock(clients: &Clients, identity: &Identity, listing: &Listing, run: &str) -> Result<()> {
-    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(()) };
-    lock::take(&clients.route53, &clients.sfn, zone, domain, listing.lock.as_ref(), run)
-        .await
-        .unless(&["NoSuchHostedZone"])
-        .map(drop)
+pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) -> Result<Option<Standing>> {
+    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(None) };
+    let take = async |seen: Option<&Standing>| {
+        let record = seen.and_then(|standing| standing.lock.as_ref());
+        let taken = lock::take(&clients.route53, &clients.sfn, zone, domain, record, run).await;
+        taken.unless(&["NoSuchHostedZone"]).map(drop)
+    };
+    if !has {
+        match take(None).await {
+            // There is one.
+            Err(Error::AwsUnavailable(refusal)) if refusal.code == "InvalidChangeBatch" => {}
+            other => {
+                other?;
+                return standing(clients, identity).await;
+            }
+        }
+    }
+    let seen = standing(clients, identity).await?;
+    if seen.as_ref().is_some_and(|standing| lock::release(standing.lock.as_ref(), run).is_some()) {
+        return Ok(seen);
+    }
+    take(seen.as_ref()).await?;
+    // What was read before may be another's, who worked until then.
+    standing(clients, identity).await
 }
 
-/// Gives the lock back.
-pub async fn unlock(clients: &Clients, identity: &Identity, listing: &Listing, run: &str) -> Result<()> {
-    match (&identity.zone, lock::release(listing.lock.as_ref(), run)) {
-        (Some(zone), Some(release)) => dns::apply(&clients.route53, zone, &[release], "Albatross: done").await,
-        _ => Ok(()),
-    }
+/// Gives back the lock that `run` has. With the last look this is the proof: an alias is written in one batch with the
+/// end of its writer's lock, so where this lock stands, none was written since the lock was taken.
+///
+/// # Errors
+/// [`Error::AwsUnavailable`] where `run` has it no more.
+pub async fn unlock(clients: &Clients, identity: &Identity, run: &str) -> Result<()> {
+    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(()) };
+    let edits = [lock::give_back(domain, run)];
+    dns::apply(&clients.route53, zone, &edits, "Albatross: done").await.unless(&["NoSuchHostedZone"]).map(drop)
 }
 
 /// Carries out one decision. Again is safe.
@@ -352,14 +427,14 @@ pub async fn carry_out(clients: &Clients, identity: &Identity, action: &Action) 
         Action::Rule(rule) => security_group::close(&clients.ec2, rule).await,
         Action::TargetGroup(arn) => target_group::remove(&clients.elb, arn).await,
         Action::SecurityGroup(id) => security_group::remove(&clients.ec2, id).await,
-        Action::Certificate { certificate, zone, with_record } => {
+        Action::Certificate { arn, zone, records } => {
             // The record first: without the certificate nothing tells its name.
-            for record in certificate.records.iter().filter(|_| *with_record) {
-                if let Some(zone) = zone {
+            if let Some(zone) = zone {
+                for record in records {
                     dns::remove_cname(&clients.route53, zone, record).await?;
                 }
             }
-            certificate::remove(&clients.acm, &certificate.arn).await
+            certificate::remove(&clients.acm, arn).await
         }
     }
 }

@@ -48,7 +48,8 @@ pub async fn tags(client: &elb::Client, arn: &str) -> Result<Tags> {
     Ok(found.into_iter().flatten().next().map(|(_, tags)| tags).unwrap_or_default())
 }
 
-async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<Vec<(String, Tags)>> {
+/// The tags of load balancers and target groups, by ARN.
+pub async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<Vec<(String, Tags)>> {
     let mut found = vec![];
     for arns in arns.chunks(TAGS_A_CALL) {
         let answer = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
@@ -310,13 +311,11 @@ pub struct Ours {
     pub tags: Tags,
 }
 
-/// The load balancer of this environment where it is ours; somebody else's is left out.
-pub async fn ours(client: &elb::Client, stack: &str, environment: &str) -> Result<Option<Ours>> {
-    let Some(found) = describe(client, &environment::load_balancer_name(environment)).await? else { return Ok(None) };
-    let zones = found.availability_zones().len();
-    let arn = found.load_balancer_arn.unwrap_or_default();
-    let tags = tags(client, &arn).await?;
-    Ok(tags.are_of(stack, environment).then_some(Ours { arn, zones, tags }))
+/// ARN and number of zones of the load balancer of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<(String, usize)>> {
+    let found = describe(client, &environment::load_balancer_name(environment)).await?;
+    let zones = found.as_ref().map_or(0, |found| found.availability_zones().len());
+    Ok(found.and_then(|found| found.load_balancer_arn).map(|arn| (arn, zones)))
 }
 
 /// All load balancers of a stack.

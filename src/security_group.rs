@@ -8,6 +8,7 @@ use ec2::types::{
     UserIdGroupPair,
 };
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
@@ -363,7 +364,7 @@ pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) 
 }
 
 /// A rule of ours in somebody's group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OpenRule {
     pub id: String,
     pub group: String,

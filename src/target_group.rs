@@ -273,25 +273,25 @@ fn advice(target: &Target, environment: &Environment) -> String {
     }
 }
 
-/// The target group of this environment as teardown sees it.
+/// The target group of an environment as teardown sees it.
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub arn: String,
     pub tags: Tags,
-    /// Of its targets, without those that were deregistered and still drain.
+    /// Its targets.
     pub instances: HashSet<String>,
 }
 
-/// The target group of this name where it is ours, with its targets; somebody else's is left out.
-pub async fn ours(client: &elb::Client, stack: &str, environment: &str) -> Result<Option<Ours>> {
-    let Some(group) = describe(client, &crate::environment::target_group_name(environment)).await? else {
-        return Ok(None);
-    };
-    let arn = group.target_group_arn.unwrap_or_default();
-    let (tags, targets) = tokio::join!(load_balancer::tags(client, &arn), targets(client, &arn));
-    let (tags, targets) = (tags?, targets?);
-    let instances = targets.into_iter().filter(|target| !target.is_draining()).map(|target| target.id).collect();
-    Ok(tags.are_of(stack, environment).then_some(Ours { arn, tags, instances }))
+/// ARN of the target group of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<String>> {
+    let found = describe(client, &crate::environment::target_group_name(environment)).await?;
+    Ok(found.and_then(|group| group.target_group_arn))
+}
+
+/// The instances of a group's targets, without those that were deregistered and still drain.
+pub async fn instances(client: &elb::Client, arn: &str) -> Result<HashSet<String>> {
+    let standing = targets(client, arn).await?.into_iter().filter(|target| !target.is_draining());
+    Ok(standing.map(|target| target.id).collect())
 }
 
 /// Deletes a target group of ours. Again is safe.

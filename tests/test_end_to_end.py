@@ -8,7 +8,7 @@ import pytest
 
 from .aws.curl import curl
 from .aws.local import LocalAws
-from .aws.stack import Execution, Stack, until
+from .aws.stack import Execution, Stack, is_for_lock, until
 from .aws.support import load_balancers
 from .aws.world import TTL, Snapshot, World, differences, snapshot, without_certificate
 
@@ -382,6 +382,46 @@ def test_teardown_leaves_the_world_as_it_was(aws: LocalAws, stack: Stack, world:
         "security group": "remove",
     }
     assert {item["outcome"] for item in answer.output["items"] if item["decision"] != "keep"} == {"done"}
+
+
+def test_a_teardown_looks_once_acts_and_looks_again(aws: LocalAws, stack: Stack, world: World) -> None:
+    provision(stack, world)
+    mark = len(aws.calls())
+    teardown(stack, domain=world.domain)
+    calls = [call for call in aws.calls(mark) if call["caller"] == "teardown"]
+    first, last = (number for number, call in enumerate(calls) if is_for_lock(call))
+    acts = [number for number, call in enumerate(calls) if call["changes"] and first < number < last]
+
+    def made(start: int, end: int) -> list[str]:
+        return sorted(call["operation"] for call in calls[start:end])
+
+    assert made(0, first) == ["DescribeSecurityGroups"]
+    assert made(first + 1, acts[0]) == [
+        "DescribeAddresses",
+        "DescribeInstances",
+        "DescribeLoadBalancers",
+        "DescribeSecurityGroupRules",
+        "DescribeTags",
+        "DescribeTargetGroups",
+        "DescribeTargetHealth",
+        "ListCertificates",
+        "ListResourceRecordSets",
+        "ListTagsForCertificate",
+    ]
+    assert [call["operation"] for call in calls[acts[0] : acts[-1] + 1]] == [
+        "ChangeResourceRecordSets",
+        "DeleteLoadBalancer",
+        "RevokeSecurityGroupIngress",
+        "DeleteTargetGroup",
+        "DeleteSecurityGroup",
+    ]
+    assert made(acts[-1] + 1, last) == [
+        "DescribeLoadBalancers",
+        "DescribeSecurityGroupRules",
+        "DescribeSecurityGroups",
+        "DescribeTargetGroups",
+    ]
+    assert len(calls) == last + 1
 
 
 def test_the_kept_certificate_serves_the_next_provision(aws: LocalAws, stack: Stack, world: World) -> None:

@@ -680,6 +680,42 @@ def test_teardown_plans_acts_waits_and_is_done(
     assert stack.changes(mark) == []
 
 
+def test_a_plan_that_somebody_has_outdated_is_made_anew(
+    aws: LocalAws, stack: Stack, world: World, built: dict
+) -> None:
+    stack.invoke("point-domain", built)
+    event = {"input": {"domain": world.domain}}
+    event["plan"] = stack.invoke("teardown", event)
+    [alias] = world.records(world.domain)
+    by_hand = {"Type": "A", "TTL": 30, "ResourceRecords": [{"Value": "198.51.100.9"}]}
+    world.put_record(alias, "DELETE")
+    world.put_record(by_hand)
+    before = snapshot(aws)
+    fails(stack, "teardown", event | {"fresh": True}, "AwsUnavailable")
+    assert differences(before, snapshot(aws)) == []
+    aws.speed = float("inf")
+    stack.invoke("teardown", event)
+    [stays] = world.records(world.domain)
+    assert {field: stays[field] for field in by_hand} == by_hand
+    assert world.records(f"_albatross.{world.domain}") == []
+
+
+def test_an_alias_that_is_written_behind_a_teardown_is_found(
+    aws: LocalAws, stack: Stack, world: World, built: dict
+) -> None:
+    """By a point-domain of the provision that is being rolled back: it gives back the lock of both."""
+    was = world.records(world.domain)
+    event = {"input": {"domain": world.domain}}
+    event["plan"] = stack.invoke("teardown", event)
+    stack.invoke("point-domain", built)
+    assert world.records(world.domain) != was
+    aws.speed = float("inf")
+    fails(stack, "teardown", event | {"fresh": True}, "AwsUnavailable")
+    stack.invoke("teardown", event)
+    assert world.records(world.domain) == was
+    assert [record["Name"] for record in world.records() if "_albatross" in record["Name"]] == []
+
+
 BAD_TEARDOWN = {
     "nothing named": ({}, "$"),
     "unknown field": ({"name": "web", "force": True}, "$.force"),
