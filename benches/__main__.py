@@ -1,65 +1,101 @@
-"""The bench: `python -m benches` measures, and writes raw results, tables and plots."""
+"""The bench: `python -m benches` measures, and writes raw results, tables and plots.
+
+Each part keeps its own raw results in target/bench as they come, so that one alone can be measured again.
+"""
 
 import argparse
 import json
-import os
-import platform
 import sys
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.aws.stack import ROOT, build
 
-from .peers import PEERS, said
+from . import builds, growth, startup
+from .machine import about
+from .peers import PEERS
+from .release import BINARIES
 from .report import report, write
 from .rounds import run, settings
 
-RAW = ROOT / "target" / "bench" / "results.json"
+RAW = ROOT / "target" / "bench"
 
 
-def machine() -> dict[str, str]:
-    """Where it was measured."""
-    processor = platform.machine()
-    if (cpus := Path("/proc/cpuinfo")).exists():
-        models = [line.partition(": ")[2] for line in cpus.read_text().splitlines() if "model name" in line]
-        processor = models[0] if models else processor
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "processor": processor,
-        "cores": str(os.cpu_count()),
-        "memory": f"{memory:.1f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
-    }
+def side_by_side(options: argparse.Namespace) -> Iterator[dict]:
+    """Albatross and its peers."""
+    kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
+    chosen = settings(options.rounds, options.slow_rounds, options.speed, options.real_rounds)
+    return run(kinds, chosen, lambda text: print(text, flush=True))
+
+
+def starts(options: argparse.Namespace) -> Iterator[dict]:
+    """The functions' starts."""
+    yield startup.measure(BINARIES, options.starts)
+
+
+def many(options: argparse.Namespace) -> Iterator[dict]:
+    """Many environments."""
+    return growth.measure(options.sizes, options.growth_speed)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
+    "side-by-side": side_by_side,
+    "startup": starts,
+    "growth": many,
+}
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__.splitlines()[0])
+    parser.add_argument("--only-part", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--report", action="store_true", help="of the last raw results; measure nothing")
+    parser.add_argument("--into", type=Path, default=ROOT, help="the folder for the report")
+    side = parser.add_argument_group("side-by-side")
+    side.add_argument("--rounds", type=int, default=5, help="with AWS's waits at zero, and sped up")
+    side.add_argument(
+        "--slow-rounds", type=int, default=2, help="of those in which Terraform and the AWS CLI take part"
+    )
+    side.add_argument("--speed", type=float, default=4, help="AWS seconds per real second where sped up")
+    side.add_argument("--real-rounds", type=int, default=0, help="with AWS's waits in real time")
+    side.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
+    parser.add_argument_group("startup").add_argument("--starts", type=int, default=12, help="of each")
+    grown = parser.add_argument_group("growth")
+    grown.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100, 300], help="in environments")
+    grown.add_argument("--growth-speed", type=float, default=4, help="AWS seconds per real second")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Measure and report, or report anew; 1 where a peer did not do the job."""
-    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="with AWS's waits at zero, and sped up")
-    parser.add_argument("--speed", type=float, default=10, help="AWS seconds per real second where sped up")
-    parser.add_argument("--real-rounds", type=int, default=1, help="with AWS's waits in real time")
-    parser.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
-    parser.add_argument("--into", type=Path, default=RAW.parent, help="the folder for the report")
-    parser.add_argument(
-        "--report", action="store_true", help="anew, of the last raw results; measure nothing"
-    )
-    options = parser.parse_args()
-    if options.report:
-        results = json.loads(RAW.read_text())
-    else:
+    """Measure and report, or report anew; 1 where a part broke off or a peer did not do the job."""
+    options = parsed()
+    broken = []
+    if not options.report:
         build()
-        kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
-        chosen = settings(options.rounds, options.speed, options.real_rounds)
-        about = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine()}
-        results = about | run(kinds, chosen, lambda text: print(text, flush=True))
-        results["versions"] = {
-            "Albatross": said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]),
-            "Python": platform.python_version(),
-        } | results["versions"]
-        write({Path(RAW.name): json.dumps(results, indent=1)}, RAW.parent)
-    write(report(results), options.into)
+        RAW.mkdir(parents=True, exist_ok=True)
+        for part in options.only_part:
+            print(f"--- {part}", flush=True)
+            it = about()
+            try:
+                for results in PARTS[part](options):
+                    versions = it["versions"] | results.get("versions", {})
+                    kept = it | results | {"versions": versions}
+                    (RAW / f"{part}.json").write_text(json.dumps(kept, indent=1))
+            except Exception:
+                # The other parts are worth their own hour.
+                traceback.print_exc()
+                broken.append(part)
+    raw = {
+        path.stem: json.loads(path.read_text())
+        for path in [*RAW.glob("*.json"), *builds.KEPT.parent.glob("builds.json")]
+    }
+    write(report(raw), options.into)
     print(f"Raw results are in {RAW}, the report in {options.into}")
-    return int(any(each["wrong"] for each in results["runs"]))
+    for part in broken:
+        print(f"{part} broke off; measure it again with --only-part {part}")
+    wrong = any(run["wrong"] for run in raw.get("side-by-side", {"runs": []})["runs"])
+    return int(bool(broken) or wrong)
 
 
 if __name__ == "__main__":
