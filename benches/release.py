@@ -19,13 +19,17 @@ def names() -> list[str]:
     return [binary["name"] for binary in tomllib.loads((ROOT / "Cargo.toml").read_text())["bin"]]
 
 
+def built(name: str, folder: Path = BUILT.parent) -> Path:
+    """Where the SAM CLI puts a function's binary."""
+    return folder / f"{name.title().replace('-', '')}Function" / "bootstrap"
+
+
 def deployed(aws: LocalAws, binaries: Path = BINARIES) -> Stack:
     """The stack on a local AWS with the release builds of its functions."""
     shutil.rmtree(DEPLOYED.parent, ignore_errors=True)
     shutil.copytree(BUILT.parent, DEPLOYED.parent)
     for name in names():
-        function = f"{name.title().replace('-', '')}Function"
-        shutil.copy(binaries / name, DEPLOYED.parent / function / "bootstrap")
+        shutil.copy(binaries / name, built(name, DEPLOYED.parent))
     stack = Stack(aws)
     stack.deploy(DEPLOYED)
     return stack

@@ -121,6 +121,7 @@ EVENTS = {
         }
     },
     "sum-up": {"run": RUN, "tornDown": {"items": []}},
+    "teardown": {"run": RUN, "input": {"domain": INPUT["domain"]}, "plan": None},
 }
 
 
@@ -331,7 +332,7 @@ def start(peer: Peer, api: Server, aws: TlsServer, environment: dict[str, str]) 
         try:
             if not api.start.idle.wait(PATIENCE) or (peer.calls_aws and not aws.calls):
                 log.seek(0)
-                raise RuntimeError(f"{peer.name}: {aws.calls} calls; {log.read().decode()}")
+                raise RuntimeError(f"{aws.calls} calls; {log.read().decode()}")
             peak = peak_mb(process.pid)
         finally:
             process.send_signal(signal.SIGKILL)
@@ -397,12 +398,16 @@ def measure(folder: Path, runs: int) -> dict:
             peers.remove(missing)
             skipped.append(f"{missing.name}: not built")
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
-        for turn in range(runs + 1):
+        # The first turn brings the files into memory, and shows who does not start.
+        for peer in list(peers):
+            try:
+                start(peer, api, aws, environment)
+            except RuntimeError as error:
+                peers.remove(peer)
+                skipped.append(f"{peer.name}: {' '.join(str(error).split())[:300]}")
+        for _ in range(runs):
             for peer in peers:
-                sample = start(peer, api, aws, environment)
-                # The first turn brings the files into memory.
-                if turn:
-                    samples[peer.name].append(sample)
+                samples[peer.name].append(start(peer, api, aws, environment))
     results = {}
     for peer in peers:
         measured = [asdict(sample) for sample in samples[peer.name]]

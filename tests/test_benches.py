@@ -11,6 +11,7 @@ import pytest
 from benches import growth, startup
 from benches.markdown import bars, verdict
 from benches.peers import AwsCli, ByHand, Failed, Terraform, measured
+from benches.release import built, names
 from benches.report import CRITICAL, OURS, report
 from benches.rounds import Setting, prepared, settings
 
@@ -222,6 +223,12 @@ class TestStarts:
         assert "Skipped: Node.js: not installed." in text
         # Of the median function's 40 ms the call takes 34.
         assert "So 85% is the first event" in text
+
+    def test_every_function_takes_its_event_and_calls_aws(self, stack):
+        with startup.stands() as (api, aws, environment):
+            for name in names():
+                started = startup.rust(built(name), startup.EVENTS.get(name, startup.EVENT))
+                assert startup.start(started, api, aws, environment).peak_mb > 0, name
 
     def test_memory_makes_a_start_quicker_and_no_cheaper(self):
         text = "\n".join(startup.costs({"one": start_of(4, 17.69)}))
