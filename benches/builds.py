@@ -40,8 +40,9 @@ def measure() -> dict:
 def _seconds(command: str, folder: str) -> float:
     # The SAM CLI finds cargo-lambda and zig where it is itself.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "CARGO_TARGET_DIR": str(Path(folder) / "target")}
     began = time.monotonic()
-    subprocess.run(command.split(), cwd=folder, env=os.environ | {"PATH": path}, check=True)
+    subprocess.run(command.split(), cwd=folder, env=environment, check=True)
     return round(time.monotonic() - began, 1)
 
 

@@ -50,16 +50,14 @@ def grown(stack: Stack, size: int, speed: float) -> dict:
         aws.speed = speed
         aws.advance(SETTLED)
         aws.throttle()
-        began = time.monotonic()
         with Watch(aws) as watch:
             ended = _provisioned(stack, inputs, speed)
         failed = [f"{each.error} {each.cause}" for each in ended if each.status != "SUCCEEDED"]
-        provision = _took(watch, began, speed) | {"done": size - len(failed), "wrong": failed}
+        provision = _took(watch, speed) | {"done": size - len(failed), "wrong": failed}
         aws.advance(SETTLED)
-        began = time.monotonic()
         with Watch(aws) as watch:
             night = stack.wait(stack.start("nightly", {}), NIGHT_SECONDS)
-    teardown = _took(watch, began, speed) | {
+    teardown = _took(watch, speed) | {
         "done": len(night.output.get("removed", [])),
         "wrong": [] if night.status == "SUCCEEDED" else [f"{night.error} {night.cause}"],
         "events": len(stack.history(night.arn)),
@@ -82,15 +80,13 @@ def _provisioned(stack: Stack, inputs: list[dict], speed: float) -> list[Executi
     return [stack.wait(arn, NIGHT_SECONDS) for arn in arns]
 
 
-def _took(watch: Watch, began: float, speed: float) -> dict:
+def _took(watch: Watch, speed: float) -> dict:
     """In AWS's seconds; calls with how often each came through."""
-    wall = time.monotonic() - began
     through = Counter(
         f"{call['service']}:{call['operation']}" for call in watch.calls if not is_throttled(call)
     )
     return {
-        "wall": wall,
-        "seconds": wall * speed,
+        "seconds": watch.seconds * speed,
         "calls": len(watch.calls),
         "refused": len(watch.refused),
         "memory": watch.peak,
@@ -108,9 +104,10 @@ def bounds(through: dict[str, float], environments: float) -> dict[str, float]:
     for name, times in through.items():
         service, _, operation = name.partition(":")
         own = next((limit for limit in OPERATIONS if limit.is_for(service, operation)), None)
-        for limit in [own, *ACCOUNT]:
+        for limit, whole in [(own, "all others"), *((limit, "all calls") for limit in ACCOUNT)]:
             if limit and limit.is_for(service, operation):
-                calls[limit, operation if limit.each else limit.operations] += times
+                what = operation if limit.each else whole if limit.operations == "*" else limit.operations
+                calls[limit, what] += times
     least = {
         f"{limit.service} {what}: {limit.burst:g}, then {limit.rate:g} a second": (
             max(0, times * environments - limit.burst) / limit.rate
@@ -180,7 +177,7 @@ def limits(largest: dict) -> list[str]:
             rows.append(
                 [
                     phase,
-                    limit.replace(" *:", ", all together:"),
+                    limit,
                     *(f"{seconds / 60:,.0f} min" for seconds in times),
                 ]
             )

@@ -252,7 +252,6 @@ class TestStarts:
 def phase_of(seconds: float, **more) -> dict:
     through = {"elbv2:CreateLoadBalancer": 100, "elbv2:CreateListener": 200, "route53:ListHostedZones": 100}
     return {
-        "wall": seconds / 4,
         "seconds": seconds,
         "calls": 450,
         "refused": 50,
@@ -269,6 +268,19 @@ GROWTH = PART | {
     "speed": 4,
     "sizes": [{"environments": 100, "provision": phase_of(600), "teardown": phase_of(300, events=1000)}],
 }
+
+
+class TestBuilds:
+    def test_minutes_of_each_are_told(self):
+        part = PART | {"builds": {"make test": {"cold": 1200, "warm": 630}}}
+        assert rows(report({"builds": part})[MARKDOWN], "## Building it")[2] == [
+            "`make test`",
+            "20.0",
+            "10.5",
+        ]
+
+    def test_who_has_not_measured_them_is_told_how(self):
+        assert "`make bench-build`" in report({})[MARKDOWN]
 
 
 class TestGrowth:

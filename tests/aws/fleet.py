@@ -133,9 +133,12 @@ class Watch:
         self._memory = Memory(self._aws.functions_parent)
         self._watched = self._memory.watched()
         self._watched.__enter__()
+        self._began = time.monotonic()
         return self
 
     def __exit__(self, *raised: object) -> None:
+        # Real ones.
+        self.seconds = time.monotonic() - self._began
         self._watched.__exit__(*raised)
         calls = [*self._aws.calls(self._before[0]), *self._aws.execution_calls(self._before[1])]
         self.calls = [call for call in calls if call["caller"] != "other"]
