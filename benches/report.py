@@ -229,11 +229,7 @@ def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[s
         if any(not peer["waits_for_dns"] for peer in results["peers"]):
             yield f"To who does not wait until the alias has reached all name servers, those {IN_SYNC} s are added."
         if speed != 1:
-            yield (
-                f"A peer's own work takes its real time, and so do the pauses of Terraform and the AWS CLI between two "
-                f"looks: **here they count {speed:g} times.** That is against each peer, and most against the slow ones. "
-                "`python -m benches --only-part side-by-side --real-rounds 1` adds a round in real time, where it is not."
-            )
+            yield _against(results, speed)
         shown = {"aws-seconds": (lambda run: aws_seconds(results, run, speed), "AWS s")}
     for phase, heading in PHASES.items():
         phase_runs = [run for run in runs if run["phase"] == phase]
@@ -247,6 +243,29 @@ def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[s
             plots[path] = bars(f"{phase}, {unit}", values, OURS)
             yield f"![{phase}, {unit}]({path})"
     yield _executions(results, setting)
+
+
+def _against(results: dict, speed: float) -> str:
+    """What a sped-up clock makes of who does not speed up with it."""
+    alone = [
+        (peer, _of(results, setting, peer, "provision", lambda run: run["wall"]))
+        for setting in results["settings"]
+        if setting["speed"] is None
+        for peer in (OURS, THEIRS)
+    ]
+    examples = [
+        f"{peer}'s {seconds:.1f} s of a provision with no waits are {seconds * speed:.0f} here"
+        for peer, seconds in alone
+        if seconds is not None
+    ]
+    return " ".join(
+        (
+            "A peer's own work takes its real time, and so do the pauses of Terraform and the AWS CLI between two looks: "
+            f"**here they count {speed:g} times.** {'; '.join(examples)}{'.' if examples else ''}",
+            "That is against each peer, and most against the slow ones: a ratio to Terraform's is fair in real time alone, "
+            "which `python -m benches --only-part side-by-side --real-rounds 1` adds, for half an hour.",
+        )
+    )
 
 
 def _executions(results: dict, setting: dict) -> str:

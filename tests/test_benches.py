@@ -83,6 +83,12 @@ class TestSideBySide:
         text = text_of(results_of(run_of(OURS, "teardown", 7), speed=10))
         assert rows(text, "**Teardown**")[2][1:4] == ["70", f"{70 - CRITICAL['teardown']}", "17%"]
 
+    def test_what_a_sped_up_clock_counts_more_than_once_is_told(self):
+        runs = [run_of("Terraform", "provision", 84), run_of("Terraform", "provision", 90, setting="fast")]
+        settings = [{"name": "no waits", "speed": None}, {"name": "fast", "speed": 4}]
+        text = text_of(results_of(*runs, settings=settings))
+        assert "Terraform's 84.0 s of a provision with no waits are 336 here." in text
+
     def test_a_repeated_provision_has_no_critical_path(self):
         text = text_of(results_of(run_of(OURS, "again", 2), speed=10))
         assert cells(text, "**Again, with nothing to change**", OURS)["AWS s"] == "20"
