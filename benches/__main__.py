@@ -5,6 +5,7 @@ Each part keeps its own raw results in target/bench as they come, so that one al
 
 import argparse
 import json
+import math
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,16 +18,31 @@ from .machine import about
 from .peers import PEERS
 from .release import BINARIES
 from .report import report, write
-from .rounds import run, settings
+from .rounds import Setting, run
 
 RAW = ROOT / "target" / "bench"
 
 
-def side_by_side(options: argparse.Namespace) -> Iterator[dict]:
+def side_by_side(options: argparse.Namespace, setting: Setting) -> Iterator[dict]:
     """Albatross and its peers."""
     kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
-    chosen = settings(options.rounds, options.slow_rounds, options.speed, options.real_rounds)
-    return run(kinds, chosen, lambda text: print(text, flush=True))
+    return run(kinds, setting, lambda text: print(text, flush=True))
+
+
+def no_waits(options: argparse.Namespace) -> Iterator[dict]:
+    """With AWS's waits at zero."""
+    return side_by_side(options, Setting("no waits", math.inf, options.rounds, options.slow_rounds))
+
+
+def waits(options: argparse.Namespace) -> Iterator[dict]:
+    """With AWS's waits on a clock that is sped up."""
+    name = f"AWS's waits, {options.speed:g} times as fast"
+    return side_by_side(options, Setting(name, options.speed, options.rounds, options.slow_rounds))
+
+
+def real_time(options: argparse.Namespace) -> Iterator[dict]:
+    """With AWS's waits in real time, which alone binds all peers alike."""
+    return side_by_side(options, Setting("AWS's waits in real time", 1, options.real_rounds, 1))
 
 
 def starts(options: argparse.Namespace) -> Iterator[dict]:
@@ -40,25 +56,31 @@ def many(options: argparse.Namespace) -> Iterator[dict]:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
-    "side-by-side": side_by_side,
+    "no-waits": no_waits,
+    "waits": waits,
     "startup": starts,
     "growth": many,
+    "real-time": real_time,
 }
+# Not for half an hour more, unless it is asked for.
+DEFAULT = [part for part in PARTS if part != "real-time"]
 
 
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__.splitlines()[0])
-    parser.add_argument("--only-part", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument(
+        "--only-part", nargs="+", choices=PARTS, default=DEFAULT, metavar="PART", help=", ".join(PARTS)
+    )
     parser.add_argument("--report", action="store_true", help="of the last raw results; measure nothing")
     parser.add_argument("--into", type=Path, default=ROOT, help="the folder for the report")
-    side = parser.add_argument_group("side-by-side")
-    side.add_argument("--rounds", type=int, default=5, help="with AWS's waits at zero, and sped up")
+    side = parser.add_argument_group("no-waits, waits and real-time")
+    side.add_argument("--rounds", type=int, default=5, help="of no-waits and waits")
     side.add_argument(
         "--slow-rounds", type=int, default=2, help="of those in which Terraform and the AWS CLI take part"
     )
-    side.add_argument("--speed", type=float, default=4, help="AWS seconds per real second where sped up")
-    side.add_argument("--real-rounds", type=int, default=0, help="with AWS's waits in real time")
+    side.add_argument("--speed", type=float, default=4, help="of waits: AWS seconds per real second")
+    side.add_argument("--real-rounds", type=int, default=1, help="of real-time")
     side.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
     parser.add_argument_group("startup").add_argument("--starts", type=int, default=12, help="of each")
     grown = parser.add_argument_group("growth")
@@ -86,15 +108,13 @@ def main() -> int:
                 # The other parts are worth their own hour.
                 traceback.print_exc()
                 broken.append(part)
-    raw = {
-        path.stem: json.loads(path.read_text())
-        for path in [*RAW.glob("*.json"), *builds.KEPT.parent.glob("builds.json")]
-    }
+    files = [*(RAW / f"{part}.json" for part in PARTS), builds.KEPT]
+    raw = {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
     write(report(raw), options.into)
     print(f"Raw results are in {RAW}, the report in {options.into}")
     for part in broken:
-        print(f"{part} broke off; measure it again with --only-part {part}")
-    wrong = any(run["wrong"] for run in raw.get("side-by-side", {"runs": []})["runs"])
+        print(f"{part} broke off: make bench PART={part} measures it again")
+    wrong = any(run["wrong"] for part in options.only_part for run in raw.get(part, {}).get("rounds", []))
     return int(bool(broken) or wrong)
 
 

@@ -10,6 +10,8 @@ from tests.aws.strict.delays import ACTIVE, IN_SYNC, IN_USE, INTERFACES, ISSUED,
 from . import builds, growth, startup
 from .markdown import bars, table, verdict
 
+# The parts that are measured side by side.
+SETTINGS = ("no-waits", "waits", "real-time")
 OURS, THEIRS = "Albatross", "Terraform"
 PHASES = {
     "provision": "Provision",
@@ -43,7 +45,7 @@ Runs = list[dict]
 def report(raw: dict[str, dict]) -> dict[Path, str]:
     """BENCHMARKS.md and the plots it shows, by their paths; of the raw results of each part that was measured."""
     plots: dict[Path, str] = {}
-    side, starts, grown = (raw.get(part) for part in ("side-by-side", "startup", "growth"))
+    side, starts, grown = together(raw), raw.get("startup"), raw.get("growth")
     text = [
         "# Benchmarks",
         "All of it is measured on the local AWS by `make bench`, with `ALBATROSS_BENCH_TERRAFORM_MIRROR` as the folder of "
@@ -61,6 +63,19 @@ def report(raw: dict[str, dict]) -> dict[Path, str]:
         *_where(raw),
     ]
     return {Path("BENCHMARKS.md"): "\n\n".join(part for part in text if part) + "\n"} | plots
+
+
+def together(raw: dict[str, dict]) -> dict | None:
+    """The parts that were measured side by side as one, if there are any."""
+    parts = [raw[part] for part in SETTINGS if part in raw]
+    if not parts:
+        return None
+    return {
+        "settings": [part["setting"] for part in parts],
+        "runs": [run for part in parts for run in part["rounds"]],
+        "peers": list({peer["name"]: peer for part in parts for peer in part["peers"]}.values()),
+        "skipped": list({each["peer"]: each for part in parts for each in part["skipped"]}.values()),
+    }
 
 
 def _unmeasured(heading: str) -> list[str]:
@@ -263,7 +278,7 @@ def _against(results: dict, speed: float) -> str:
             "A peer's own work takes its real time, and so do the pauses of Terraform and the AWS CLI between two looks: "
             f"**here they count {speed:g} times.** {'; '.join(examples)}{'.' if examples else ''}",
             "That is against each peer, and most against the slow ones: a ratio to Terraform's is fair in real time alone, "
-            "which `python -m benches --only-part side-by-side --real-rounds 1` adds, for half an hour.",
+            "which `make bench PART=real-time` adds in half an hour.",
         )
     )
 

@@ -33,16 +33,6 @@ class Setting:
         return min(self.rounds, self.slow_rounds) if peer.slow else self.rounds
 
 
-def settings(rounds: int, slow_rounds: int, speed: float, real_rounds: int) -> list[Setting]:
-    """AWS's waits at zero; on the sped-up clock; and in real time, which alone binds all peers alike."""
-    every = [
-        Setting("no waits", math.inf, rounds, slow_rounds),
-        Setting(f"AWS's waits, {speed:g} times as fast", speed, rounds, slow_rounds),
-        Setting("AWS's waits in real time", 1, real_rounds, slow_rounds),
-    ]
-    return [setting for setting in every if setting.rounds]
-
-
 def prepared(kinds: Iterable, aws: LocalAws, folder: Path) -> tuple[list, dict[str, str], list[dict]]:
     """The peers that can be had here, the versions of all of them, and who is skipped and why."""
     peers, versions, skipped = [], {}, []
@@ -59,8 +49,8 @@ def prepared(kinds: Iterable, aws: LocalAws, folder: Path) -> tuple[list, dict[s
     return peers, versions, skipped
 
 
-def run(kinds: Iterable, chosen: list[Setting], say: Say) -> Iterator[dict]:
-    """All rounds of all settings; yields the raw results so far after each phase, all of them at last."""
+def run(kinds: Iterable, setting: Setting, say: Say) -> Iterator[dict]:
+    """All rounds of a setting; yields the raw results so far after each phase, all of them at last."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="albatross-bench-")))
         aws = stack.enter_context(LocalAws())
@@ -69,20 +59,20 @@ def run(kinds: Iterable, chosen: list[Setting], say: Say) -> Iterator[dict]:
             "versions": versions,
             "skipped": skipped,
             "peers": [{"name": peer.name, "waits_for_dns": peer.waits_for_dns} for peer in peers],
-            "settings": [
-                {"name": each.name, "speed": None if math.isinf(each.speed) else each.speed}
-                for each in chosen
-            ],
-            "runs": [],
+            "setting": {
+                "name": setting.name,
+                "speed": None if math.isinf(setting.speed) else setting.speed,
+            },
+            "rounds": [],
         }
         for each in skipped:
             say(f"{each['peer']} is skipped: {each['reason']}")
         yield results
-        for setting, number in [(each, n) for each in chosen for n in range(1, each.rounds + 1)]:
+        for number in range(1, setting.rounds + 1):
             for peer in [peer for peer in peers if number <= setting.rounds_of(peer)]:
                 for made in one(aws, peer, setting):
-                    results["runs"].append({"setting": setting.name, "round": number, **made})
-                    say(line(results["runs"][-1]))
+                    results["rounds"].append({"setting": setting.name, "round": number, **made})
+                    say(line(results["rounds"][-1]))
                     yield results
 
 

@@ -13,7 +13,7 @@ from benches.markdown import bars, verdict
 from benches.peers import AwsCli, ByHand, Failed, Terraform, measured
 from benches.release import built, names
 from benches.report import CRITICAL, OURS, report
-from benches.rounds import Setting, prepared, settings
+from benches.rounds import Setting, prepared
 
 MARKDOWN = Path("BENCHMARKS.md")
 PART = {
@@ -33,14 +33,14 @@ def results_of(*runs: dict, speed: float | None = None, **more) -> dict:
     return PART | {
         "skipped": [],
         "peers": [{"name": OURS, "waits_for_dns": False}, {"name": "Terraform", "waits_for_dns": True}],
-        "settings": [{"name": "no waits", "speed": speed}],
-        "runs": list(runs),
+        "setting": {"name": "no waits", "speed": speed},
+        "rounds": list(runs),
         **more,
     }
 
 
 def text_of(side: dict, **parts: dict) -> str:
-    return report({"side-by-side": side, **parts})[MARKDOWN]
+    return report({"no-waits": side, **parts})[MARKDOWN]
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
@@ -84,9 +84,9 @@ class TestSideBySide:
         assert rows(text, "**Teardown**")[2][1:4] == ["70", f"{70 - CRITICAL['teardown']}", "17%"]
 
     def test_what_a_sped_up_clock_counts_more_than_once_is_told(self):
-        runs = [run_of("Terraform", "provision", 84), run_of("Terraform", "provision", 90, setting="fast")]
-        settings = [{"name": "no waits", "speed": None}, {"name": "fast", "speed": 4}]
-        text = text_of(results_of(*runs, settings=settings))
+        fast = results_of(run_of("Terraform", "provision", 90, setting="fast"))
+        fast["setting"] = {"name": "fast", "speed": 4}
+        text = text_of(results_of(run_of("Terraform", "provision", 84)), waits=fast)
         assert "Terraform's 84.0 s of a provision with no waits are 336 here." in text
 
     def test_a_repeated_provision_has_no_critical_path(self):
@@ -134,7 +134,7 @@ class TestSideBySide:
 
     def test_every_plot_that_is_shown_is_there(self):
         runs = [run_of(OURS, phase, 1) for phase in ("provision", "again", "teardown")]
-        written = report({"side-by-side": results_of(*runs), "growth": GROWTH})
+        written = report({"no-waits": results_of(*runs), "growth": GROWTH})
         plots = [path for path in written if path != MARKDOWN]
         assert len(plots) == 10
         for path in plots:
@@ -344,16 +344,10 @@ class TestPeers:
         assert skipped["reason"] == "Error: no such provider"
 
     def test_who_polls_by_the_real_clock_takes_part_in_fewer_rounds(self):
-        none, fast, real = settings(rounds=5, slow_rounds=2, speed=3, real_rounds=1)
+        five, one = Setting("no waits", math.inf, 5, 2), Setting("real", 1, 1, 2)
         for kind in (Terraform, AwsCli):
-            assert [each.rounds_of(kind) for each in (none, fast, real)] == [2, 2, 1]
-        assert [each.rounds_of(ByHand) for each in (none, fast, real)] == [5, 5, 1]
-
-    def test_a_setting_without_rounds_is_left_out(self):
-        assert settings(rounds=2, slow_rounds=1, speed=3, real_rounds=0) == [
-            Setting("no waits", math.inf, 2, 1),
-            Setting("AWS's waits, 3 times as fast", 3, 2, 1),
-        ]
+            assert [each.rounds_of(kind) for each in (five, one)] == [2, 1]
+        assert [each.rounds_of(ByHand) for each in (five, one)] == [5, 1]
 
     def test_a_program_is_measured_with_the_children_it_has_waited_for(self, tmp_path):
         grandchild = "held = b'x' * (64 << 20)"
