@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz worlds crash-matrix fleet bench local-aws build lint clean
+.PHONY: help demo test fuzz worlds crash-matrix fleet bench bench-build local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -40,8 +40,12 @@ crash-matrix: build ## Run every API call with every fault; make test runs a sam
 fleet: build ## Let a night take down 10, 100 and 1,000 environments at AWS's rates, for an hour and a half; SIZES='10 100' is yours
 	@.venv/bin/python -m tests.aws.fleet $(or $(SIZES),10 100 1000)
 
-bench: build ## Measure Albatross beside Terraform, the AWS CLI and boto3; ROUNDS=… is yours
-	@.venv/bin/python -m benches $(if $(ROUNDS),--rounds '$(ROUNDS)')
+bench: build ## Measure it all into BENCHMARKS.md, for an hour and a quarter; PART=no-waits, waits, real-time, startup or growth alone
+	cargo build --release --target $(TARGET) --bins --example hello
+	@.venv/bin/python -m benches $(if $(PART),--only-part $(PART))
+
+bench-build: $(VENV) ## Measure cold and warm builds in fresh clones, for two hours, into benches/builds.json
+	@.venv/bin/python -m benches.builds
 
 local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs to use it
 	@.venv/bin/python -m tests.aws

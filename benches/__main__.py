@@ -1,65 +1,121 @@
-"""The bench: `python -m benches` measures, and writes raw results, tables and plots."""
+"""The bench: `python -m benches` measures, and writes raw results, tables and plots.
+
+Each part keeps its own raw results in target/bench as they come, so that one alone can be measured again.
+"""
 
 import argparse
 import json
-import os
-import platform
+import math
 import sys
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.aws.stack import ROOT, build
 
-from .peers import PEERS, said
+from . import builds, growth, startup
+from .machine import about
+from .peers import PEERS
+from .release import BINARIES
 from .report import report, write
-from .rounds import run, settings
+from .rounds import Setting, run
 
-RAW = ROOT / "target" / "bench" / "results.json"
+RAW = ROOT / "target" / "bench"
 
 
-def machine() -> dict[str, str]:
-    """Where it was measured."""
-    processor = platform.machine()
-    if (cpus := Path("/proc/cpuinfo")).exists():
-        models = [line.partition(": ")[2] for line in cpus.read_text().splitlines() if "model name" in line]
-        processor = models[0] if models else processor
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "processor": processor,
-        "cores": str(os.cpu_count()),
-        "memory": f"{memory:.1f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
-    }
+def side_by_side(options: argparse.Namespace, setting: Setting) -> Iterator[dict]:
+    """Albatross and its peers."""
+    kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
+    return run(kinds, setting, lambda text: print(text, flush=True))
+
+
+def no_waits(options: argparse.Namespace) -> Iterator[dict]:
+    """With AWS's waits at zero."""
+    return side_by_side(options, Setting("no waits", math.inf, options.rounds, options.slow_rounds))
+
+
+def waits(options: argparse.Namespace) -> Iterator[dict]:
+    """With AWS's waits on a clock that is sped up."""
+    name = f"AWS's waits, {options.speed:g} times as fast"
+    return side_by_side(options, Setting(name, options.speed, options.rounds, options.slow_rounds))
+
+
+def real_time(options: argparse.Namespace) -> Iterator[dict]:
+    """With AWS's waits in real time, which alone binds all peers alike."""
+    return side_by_side(options, Setting("AWS's waits in real time", 1, options.real_rounds, 1))
+
+
+def starts(options: argparse.Namespace) -> Iterator[dict]:
+    """The functions' starts."""
+    yield startup.measure(BINARIES, options.starts)
+
+
+def many(options: argparse.Namespace) -> Iterator[dict]:
+    """Many environments."""
+    return growth.measure(options.sizes, options.growth_speed)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
+    "no-waits": no_waits,
+    "waits": waits,
+    "startup": starts,
+    "growth": many,
+    "real-time": real_time,
+}
+# Not for half an hour more, unless it is asked for.
+DEFAULT = [part for part in PARTS if part != "real-time"]
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only-part", nargs="+", choices=PARTS, default=DEFAULT, metavar="PART", help=", ".join(PARTS)
+    )
+    parser.add_argument("--report", action="store_true", help="of the last raw results; measure nothing")
+    parser.add_argument("--into", type=Path, default=ROOT, help="the folder for the report")
+    side = parser.add_argument_group("no-waits, waits and real-time")
+    side.add_argument("--rounds", type=int, default=5, help="of no-waits and waits")
+    side.add_argument(
+        "--slow-rounds", type=int, default=2, help="of those in which Terraform and the AWS CLI take part"
+    )
+    side.add_argument("--speed", type=float, default=4, help="of waits: AWS seconds per real second")
+    side.add_argument("--real-rounds", type=int, default=1, help="of real-time")
+    side.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
+    parser.add_argument_group("startup").add_argument("--starts", type=int, default=12, help="of each")
+    grown = parser.add_argument_group("growth")
+    grown.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100, 300], help="in environments")
+    grown.add_argument("--growth-speed", type=float, default=4, help="AWS seconds per real second")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Measure and report, or report anew; 1 where a peer did not do the job."""
-    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="with AWS's waits at zero, and sped up")
-    parser.add_argument("--speed", type=float, default=10, help="AWS seconds per real second where sped up")
-    parser.add_argument("--real-rounds", type=int, default=1, help="with AWS's waits in real time")
-    parser.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
-    parser.add_argument("--into", type=Path, default=RAW.parent, help="the folder for the report")
-    parser.add_argument(
-        "--report", action="store_true", help="anew, of the last raw results; measure nothing"
-    )
-    options = parser.parse_args()
-    if options.report:
-        results = json.loads(RAW.read_text())
-    else:
+    """Measure and report, or report anew; 1 where a part broke off or a peer did not do the job."""
+    options = parsed()
+    broken = []
+    if not options.report:
         build()
-        kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
-        chosen = settings(options.rounds, options.speed, options.real_rounds)
-        about = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine()}
-        results = about | run(kinds, chosen, lambda text: print(text, flush=True))
-        results["versions"] = {
-            "Albatross": said(["git", "-C", str(ROOT), "describe", "--always", "--dirty"]),
-            "Python": platform.python_version(),
-        } | results["versions"]
-        write({Path(RAW.name): json.dumps(results, indent=1)}, RAW.parent)
-    write(report(results), options.into)
+        RAW.mkdir(parents=True, exist_ok=True)
+        for part in options.only_part:
+            print(f"--- {part}", flush=True)
+            it = about()
+            try:
+                for results in PARTS[part](options):
+                    versions = it["versions"] | results.get("versions", {})
+                    kept = it | results | {"versions": versions}
+                    (RAW / f"{part}.json").write_text(json.dumps(kept, indent=1))
+            except Exception:
+                # The other parts are worth their own hour.
+                traceback.print_exc()
+                broken.append(part)
+    files = [*(RAW / f"{part}.json" for part in PARTS), builds.KEPT]
+    raw = {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
+    write(report(raw), options.into)
     print(f"Raw results are in {RAW}, the report in {options.into}")
-    return int(any(each["wrong"] for each in results["runs"]))
+    for part in broken:
+        print(f"{part} broke off: make bench PART={part} measures it again")
+    wrong = any(run["wrong"] for part in options.only_part for run in raw.get(part, {}).get("rounds", []))
+    return int(bool(broken) or wrong)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ import boto3
 
 from tests.aws.fleet import Memory
 from tests.aws.local import LocalAws
-from tests.aws.stack import Stack
 from tests.aws.world import World
+
+from .machine import said
+from .release import deployed
 
 HERE = Path(__file__).resolve().parent
 # AWS seconds between two looks of a script, where it says so itself.
@@ -35,6 +37,8 @@ class Used:
     wall: float
     cpu: float
     memory: int
+    # What AWS charges for the execution itself, as its answer says; of an execution alone.
+    cost: dict | None = None
 
 
 class Failed(Exception):
@@ -68,31 +72,32 @@ def measured(command: list[str], environment: dict[str, str], folder: Path) -> U
         return Used(**json.load(taken))
 
 
-def said(command: list[str]) -> str:
-    """What a program says of its version."""
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-
 class Albatross:
     """Executions of the deployed machines; cold, as the first one of the day is on AWS."""
 
     name = "Albatross"
-    # Whether all its waits can follow the speed of the local AWS's clock.
-    scales = True
+    # Whether it polls by the real clock, however fast the local AWS's runs; such a one takes part in fewer rounds.
+    slow = False
     # Whether it waits until the alias has reached all name servers.
     waits_for_dns = False
+    phases = ("provision", "again", "keep", "morning", "teardown")
 
     def __init__(self, aws: LocalAws, folder: Path):
         self._aws = aws
-        self._stack = Stack(aws)
 
     def prepare(self) -> dict[str, str]:
         """Make ready once; answers versions. Raises Absent."""
-        self._stack.deploy()
+        self._stack = deployed(self._aws)
         return {}
 
     def provision(self, world: World) -> Used:
         return self._execute("provision", world.input)
+
+    # With nothing to change; and with the certificate that the night has kept.
+    again = morning = provision
+
+    def keep(self, world: World) -> Used:
+        return self._execute("teardown", {"domain": world.domain})
 
     def teardown(self, world: World) -> Used:
         # The others remove theirs, too.
@@ -108,7 +113,8 @@ class Albatross:
         self._cool()
         if ended.status != "SUCCEEDED":
             raise Failed(f"{ended.status} {ended.error}: {ended.cause}")
-        return Used(wall, self._children() - before, max(memory.peaks.values()))
+        cost = ended.output.get("executionCost")
+        return Used(wall, self._children() - before, max(memory.peaks.values()), cost)
 
     def _cool(self) -> None:
         """End the functions' processes: MiniStack does so where a function's settings are written."""
@@ -127,8 +133,10 @@ class Program:
     """A peer that is a program: a process for each phase, which is told the job by its environment."""
 
     name: str
-    scales = True
+    slow = False
     waits_for_dns = True
+    # A script that has run makes all of it a second time, or fails.
+    phases: tuple[str, ...] = ("provision", "teardown")
 
     def __init__(self, aws: LocalAws, folder: Path):
         self._aws = aws
@@ -166,7 +174,8 @@ class Terraform(Program):
     """Terraform with its AWS provider. It polls by its own backoff, which follows no clock but the real one."""
 
     name = "Terraform"
-    scales = False
+    slow = True
+    phases = ("provision", "again", "teardown")
 
     def prepare(self) -> dict[str, str]:
         if not shutil.which("terraform"):
@@ -198,8 +207,11 @@ class Terraform(Program):
             state.unlink()
         return super().provision(world)
 
+    def again(self, world: World) -> Used:
+        return self._run("again", world)
+
     def _command(self, phase: str) -> list[str]:
-        action = {"provision": "apply", "teardown": "destroy"}[phase]
+        action = "destroy" if phase == "teardown" else "apply"
         return ["terraform", action, "-auto-approve", "-input=false", "-no-color"]
 
     def _environment(self, world: World) -> dict[str, str]:
@@ -212,7 +224,7 @@ class AwsCli(Program):
     """The script for the AWS CLI. Its waiters' intervals are fixed, and each call starts the CLI anew."""
 
     name = "AWS CLI"
-    scales = False
+    slow = True
 
     def prepare(self) -> dict[str, str]:
         if not shutil.which("aws"):

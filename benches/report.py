@@ -1,40 +1,191 @@
 """The report: a pure function from raw results to Markdown and plots."""
 
+import math
 from collections.abc import Callable, Iterable
-from html import escape
 from pathlib import Path
 from statistics import median
 
 from tests.aws.strict.delays import ACTIVE, IN_SYNC, IN_USE, INTERFACES, ISSUED, RECORDS, TARGET_INITIAL
 
-OURS = "Albatross"
-PHASES = ("provision", "teardown")
+from . import builds, growth, startup
+from .markdown import bars, table, verdict
+
+# The parts that are measured side by side.
+SETTINGS = ("no-waits", "waits", "real-time")
+OURS, THEIRS = "Albatross", "Terraform"
+PHASES = {
+    "provision": "Provision",
+    "again": "Again, with nothing to change",
+    "keep": "Night: a teardown that keeps the certificate",
+    "morning": "Morning: a provision with the kept certificate",
+    "teardown": "Teardown",
+}
+# Those that all do.
+SHARED = ("provision", "teardown")
 PLOTS = Path("benches") / "plots"
-# AWS seconds that no one can be quicker than, by the delays of the local AWS. A target that is registered early is
-# healthy once the load balancer is active; a deleted load balancer's interfaces hold its security group.
+# AWS seconds that no one can be quicker than, by the delays of the local AWS: load balancer or certificate, targets, DNS.
+# Targets that are registered early are healthy once the load balancer is active; a deleted load balancer's interfaces
+# hold its security group.
 CRITICAL = {
     "provision": max(ACTIVE, RECORDS + ISSUED, TARGET_INITIAL) + IN_SYNC,
+    "keep": INTERFACES,
+    "morning": max(ACTIVE, TARGET_INITIAL) + IN_SYNC,
     "teardown": max(INTERFACES, IN_USE),
 }
+# What the project holds itself to: API calls of each phase; beyond the critical path, as a share of it and how many
+# times less than Terraform; dollars for the executions of a provision and its teardown.
+MOST_CALLS = {"provision": 24, "again": 14, "keep": 20, "teardown": 20}
+MOST_BEYOND, LEAST_TIMES, MOST_DOLLARS = 0.05, 10, 0.002
+# Of an execution's own answer.
+COST = ("transitions", "gbSeconds", "dollars")
 
 Runs = list[dict]
 
 
-def report(results: dict) -> dict[Path, str]:
-    """BENCHMARKS.md and the plots it shows, by their paths."""
+def report(raw: dict[str, dict]) -> dict[Path, str]:
+    """BENCHMARKS.md and the plots it shows, by their paths; of the raw results of each part that was measured."""
     plots: dict[Path, str] = {}
+    side, starts, grown = together(raw), raw.get("startup"), raw.get("growth")
     text = [
         "# Benchmarks",
-        "The same job, side by side, on the local AWS: security group, target group with its health check, load "
-        "balancer in two zones, HTTP redirect, HTTPS listener with TLS policy and HSTS, certificate with DNS "
-        "validation, alias record, the rule in the instance's group; and all of it gone again. Figures are medians; "
-        f"in brackets, how many times {OURS}'s. Nothing here is a promise, and no test asserts a time.",
-        _how(results),
+        "All of it is measured on the local AWS by `make bench`, with `ALBATROSS_BENCH_TERRAFORM_MIRROR` as the folder of "
+        "Terraform's plug-ins where they are in one. Figures are medians. Nothing here is a promise, and no test asserts "
+        "a time.",
+        "## Targets",
+        table(
+            ["", "bound", "measured", ""],
+            [*_targets(side), *(startup.targets(starts["results"]) if starts else [])],
+        ),
+        *(_side_by_side(side, plots) if side else _unmeasured("Side by side")),
+        *(startup.markdown(starts) if starts else _unmeasured("Starts")),
+        *(growth.markdown(grown, plots, PLOTS) if grown else _unmeasured("Growth")),
+        *builds.markdown(raw.get("builds")),
+        *_where(raw),
     ]
+    return {Path("BENCHMARKS.md"): "\n\n".join(part for part in text if part) + "\n"} | plots
+
+
+def together(raw: dict[str, dict]) -> dict | None:
+    """The parts that were measured side by side as one, if there are any."""
+    parts = [raw[part] for part in SETTINGS if part in raw]
+    if not parts:
+        return None
+    return {
+        "settings": [part["setting"] for part in parts],
+        "runs": [run for part in parts for run in part["rounds"]],
+        "peers": list({peer["name"]: peer for part in parts for peer in part["peers"]}.values()),
+        "skipped": list({each["peer"]: each for part in parts for each in part["skipped"]}.values()),
+    }
+
+
+def _unmeasured(heading: str) -> list[str]:
+    return [f"## {heading}", "Not measured."]
+
+
+def _where(raw: dict[str, dict]) -> Iterable[str]:
+    """Date, machine and versions of each part."""
+    yield "## Machine and versions"
+    yield "\n".join(
+        f"- {part}: {it['date']}, on {it['machine']}, with a load of {it['load']:g} when it began. "
+        + ", ".join(f"{name} {version}" for name, version in it["versions"].items())
+        for part, it in raw.items()
+    )
+
+
+# --- Targets -----------------------------------------------------------------------------------------------------
+
+
+def _targets(results: dict | None) -> list[list[str]]:
+    """Of what is measured side by side: what, bound, measured, verdict."""
+    rows = []
+    for setting in results["settings"] if results else []:
+        rows += [
+            _target(
+                f"API calls of a {_noun(phase)}, {setting['name']}",
+                _of(results, setting, OURS, phase, _calls),
+                bound,
+            )
+            for phase, bound in MOST_CALLS.items()
+        ]
+        dollars = [_of(results, setting, OURS, phase, _cost("dollars")) for phase in ("provision", "keep")]
+        both = None if None in dollars else sum(dollars)
+        rows.append(
+            _target(
+                f"dollars for a provision and a night's teardown, {setting['name']}",
+                both,
+                MOST_DOLLARS,
+                form=".6f",
+            )
+        )
+        if setting["speed"]:
+            for phase in SHARED:
+                ours, theirs = (beyond(results, setting, peer, phase) for peer in (OURS, THEIRS))
+                share = None if ours is None else ours / CRITICAL[phase]
+                what = f"of a {phase}, {setting['name']}"
+                rows.append(
+                    _target(
+                        f"time beyond the critical path {what}, share of it", share, MOST_BEYOND, form=".1%"
+                    )
+                )
+                rows.append(
+                    _target(
+                        f"how many times {THEIRS}'s is that {what}", times(theirs, ours), LEAST_TIMES, False
+                    )
+                )
+    return rows
+
+
+def _noun(phase: str) -> str:
+    words = {"again": "repeated provision", "keep": "night's teardown", "morning": "morning's provision"}
+    return words.get(phase, phase)
+
+
+def _target(what: str, value: float | None, bound: float, most: bool = True, form: str = ".4g") -> list[str]:
+    limit = f"{'at most' if most else 'at least'} {bound:{'.0%' if form == '.1%' else 'g'}}"
+    return [what, limit, "" if value is None else f"{value:{form}}", verdict(value, bound, most, form)]
+
+
+def _calls(run: dict) -> float:
+    return run["reads"] + run["writes"]
+
+
+def _cost(key: str) -> Callable[[dict], float]:
+    """What an execution's own answer says; its sum may have failed."""
+    return lambda run: (run["cost"] or {}).get(key, math.nan)
+
+
+def _of(results: dict, setting: dict, peer: str, phase: str, value: Callable[[dict], float]) -> float | None:
+    """The median of a peer's runs of a phase in a setting, if there are any."""
+    found = [
+        value(run)
+        for run in results["runs"]
+        if (run["setting"], run["peer"], run["phase"]) == (setting["name"], peer, phase) and not run["wrong"]
+    ]
+    return median(found) if found else None
+
+
+def beyond(results: dict, setting: dict, peer: str, phase: str) -> float | None:
+    """AWS seconds beyond the critical path."""
+    took = _of(results, setting, peer, phase, lambda run: aws_seconds(results, run, setting["speed"]))
+    return None if took is None else took - CRITICAL[phase]
+
+
+def times(theirs: float | None, ours: float | None) -> float | None:
+    """How many times ours theirs is; infinitely, where ours is nothing at all."""
+    if theirs is None or ours is None:
+        return None
+    return theirs / ours if ours > 0 else math.inf
+
+
+# --- Side by side ------------------------------------------------------------------------------------------------
+
+
+def _side_by_side(results: dict, plots: dict[Path, str]) -> list[str]:
+    """The job, a table and plots for each setting, and what is left."""
+    text = ["## Side by side", _how()]
     for setting in results["settings"]:
         text += _setting(results, setting, plots)
-    text += [_left(results), _skipped(results), _versions(results)]
-    return {Path("BENCHMARKS.md"): "\n\n".join(part for part in text if part) + "\n"} | plots
+    return [*text, _left(results), _skipped(results)]
 
 
 def write(files: dict[Path, str], folder: Path) -> None:
@@ -44,25 +195,26 @@ def write(files: dict[Path, str], folder: Path) -> None:
         (folder / path).write_text(text)
 
 
-def _how(results: dict) -> str:
-    it = results["machine"]
+def _how() -> str:
     return "\n\n".join(
         (
-            f"{results['date']}, on {it['processor']}, {it['cores']} cores, {it['memory']}, {it['system']}. To "
-            "reproduce it: `make bench`, with `ALBATROSS_BENCH_TERRAFORM_MIRROR` as the folder of Terraform's plug-ins "
-            "where they are in one. It writes to `target/bench`.",
-            "Each run has a new world in an empty account; the peers take turns. A run is a provision, which counts "
-            "only if curl then gets HTTPS, HSTS and the redirect, and a teardown, after which the account is compared "
-            "with before. CPU is that of the peer's processes, memory the most that one of them held; calls are "
-            "those that reached AWS.",
-            f"- {OURS}: executions on the local AWS. Its functions' processes are counted, started anew for each "
-            "execution, in the debug build that the local AWS runs; Step Functions itself is AWS's. Its teardown "
-            "deletes the certificate, as the others' do, and looks in every region for another that needs its record; by "
-            "default it keeps it.\n"
-            "- Terraform: `apply` and `destroy` of `benches/terraform/main.tf`; `init` is not counted. It does not "
-            "wait for healthy targets.\n"
-            "- AWS CLI: `benches/aws_cli.sh`, step by step with the CLI's own waiters, as the documentation has it.\n"
-            "- boto3 by hand: `benches/by_hand.py`, which starts first what takes time, and polls every five seconds.",
+            "The same job: security group, target group with its health check, load balancer in two zones, HTTP redirect, "
+            "HTTPS listener with TLS policy and HSTS, certificate with DNS validation, alias record, the rule in the "
+            "instance's group; and all of it gone again.",
+            "Each run has a new world in an empty account; the peers take turns. A provision counts only if curl then gets "
+            "HTTPS, HSTS and the redirect, a repeated one only if it changed nothing; after a teardown the account is "
+            "compared with before. CPU is that of the peer's processes, memory the most that one of them held; calls "
+            f"are those that reached AWS. In brackets, how many times {OURS}'s.",
+            f"- {OURS}: executions on the local AWS. Its functions' processes are counted, in release builds, started anew "
+            "for each execution; Step Functions itself is AWS's. A night's teardown keeps the certificate, as it does by "
+            "default; the last one deletes it, as the others' do, and looks in every region for another that needs its "
+            "record.\n"
+            "- Terraform: `apply`, `apply` again, and `destroy` of `benches/terraform/main.tf`; `init` is not counted. It "
+            "does not wait for healthy targets.\n"
+            "- AWS CLI: `benches/aws_cli.sh`, step by step with the CLI's own waiters, as the documentation has it. Such a "
+            "script cannot run again.\n"
+            "- boto3 by hand: `benches/by_hand.py`, which starts first what takes time, and polls every five seconds of "
+            "AWS's clock. Nor can it.",
         )
     )
 
@@ -72,49 +224,82 @@ def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[s
     runs = [run for run in results["runs"] if run["setting"] == setting["name"] and not run["wrong"]]
     if not runs:
         return
-    rounds = f"{setting['rounds']} round{'s' if setting['rounds'] > 1 else ''}"
-    yield f"## {setting['name'][0].upper()}{setting['name'][1:]}"
+    yield f"### {setting['name'][0].upper()}{setting['name'][1:]}"
     speed = setting["speed"]
     if speed is None:
-        yield f"AWS takes no time, so this is what each takes itself. {rounds}."
+        yield "AWS takes no time, so this is what each takes itself."
         shown = {
             "seconds": (lambda run: run["wall"], "s"),
             "processor": (lambda run: run["cpu"], "s of CPU"),
             "memory": (lambda run: run["memory"] / 1024, "MiB"),
-            "calls": (lambda run: run["reads"] + run["writes"], "API calls"),
+            "calls": (_calls, "API calls"),
         }
     else:
         yield (
-            f"In AWS seconds, of which a real second has {speed:g}. The critical path: "
-            + ", ".join(f"{phase} {seconds} s" for phase, seconds in CRITICAL.items())
-            + f". {rounds}."
+            f"In AWS seconds, of which a real second has {speed:g}. The critical path of a provision is "
+            f"{CRITICAL['provision']} s: {ACTIVE} until the load balancer is active (the certificate takes "
+            f"{RECORDS + ISSUED} beside it), none more for targets that were registered before, {IN_SYNC} until DNS has "
+            f"reached all name servers; of a teardown it is {CRITICAL['teardown']} s."
         )
         if any(not peer["waits_for_dns"] for peer in results["peers"]):
             yield f"To who does not wait until the alias has reached all name servers, those {IN_SYNC} s are added."
         if speed != 1:
-            yield "The peers' own work takes its real time, so it counts that many times here."
+            yield _against(results, speed)
         shown = {"aws-seconds": (lambda run: aws_seconds(results, run, speed), "AWS s")}
-    for phase in PHASES:
+    for phase, heading in PHASES.items():
         phase_runs = [run for run in runs if run["phase"] == phase]
-        yield f"**{phase.capitalize()}**"
+        if not phase_runs:
+            continue
+        yield f"**{heading}**"
         yield _table(results, phase, phase_runs, speed)
-        for what, (measure, unit) in shown.items():
+        for what, (measure, unit) in shown.items() if phase in SHARED else ():
             path = PLOTS / f"{'no-waits' if speed is None else f'speed-{speed:g}'}-{phase}-{what}.svg"
-            plots[path] = bars(f"{phase}, {unit}", _by_peer(phase_runs, measure))
+            values = {peer: [measure(run) for run in own] for peer, own in _grouped(phase_runs).items()}
+            plots[path] = bars(f"{phase}, {unit}", values, OURS)
             yield f"![{phase}, {unit}]({path})"
+    yield _executions(results, setting)
+
+
+def _against(results: dict, speed: float) -> str:
+    """What a sped-up clock makes of who does not speed up with it."""
+    alone = [
+        (peer, _of(results, setting, peer, "provision", lambda run: run["wall"]))
+        for setting in results["settings"]
+        if setting["speed"] is None
+        for peer in (OURS, THEIRS)
+    ]
+    examples = [
+        f"{peer}'s {seconds:.1f} s of a provision with no waits are {seconds * speed:.0f} here"
+        for peer, seconds in alone
+        if seconds is not None
+    ]
+    return " ".join(
+        (
+            "A peer's own work takes its real time, and so do the pauses of Terraform and the AWS CLI between two looks: "
+            f"**here they count {speed:g} times.** {'; '.join(examples)}{'.' if examples else ''}",
+            "That is against each peer, and most against the slow ones: a ratio to Terraform's is fair in real time alone, "
+            "which `make bench PART=real-time` adds in half an hour.",
+        )
+    )
+
+
+def _executions(results: dict, setting: dict) -> str:
+    """What AWS charges for the executions themselves."""
+    found = {phase: [_of(results, setting, OURS, phase, _cost(key)) for key in COST] for phase in PHASES}
+    told = [
+        f"{_noun(phase)} {transitions:g} state transitions, {gb_seconds:.3f} GB-seconds, ${dollars:.6f}"
+        for phase, (transitions, gb_seconds, dollars) in found.items()
+        if transitions is not None
+    ]
+    return (
+        f"What AWS charges for {OURS}'s executions, by their own answers: {'; '.join(told)}." if told else ""
+    )
 
 
 def aws_seconds(results: dict, run: dict, speed: float) -> float:
     """How long a run took on AWS's clock, until its alias has reached all name servers whether it waits for that or not."""
     [waits] = [peer["waits_for_dns"] for peer in results["peers"] if peer["name"] == run["peer"]]
-    return run["wall"] * speed + (IN_SYNC if run["phase"] == "provision" and not waits else 0)
-
-
-def _by_peer(runs: Runs, measure: Callable[[dict], float]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for run in runs:
-        found.setdefault(run["peer"], []).append(measure(run))
-    return found
+    return run["wall"] * speed + (IN_SYNC if run["phase"] in ("provision", "morning") and not waits else 0)
 
 
 def _table(results: dict, phase: str, runs: Runs, speed: float | None) -> str:
@@ -124,34 +309,36 @@ def _table(results: dict, phase: str, runs: Runs, speed: float | None) -> str:
         "MiB": (lambda run: run["memory"] / 1024, ".0f"),
         "reads": (lambda run: run["reads"], ".0f"),
         "writes": (lambda run: run["writes"], ".0f"),
-        "calls": (lambda run: run["reads"] + run["writes"], ".0f"),
+        "calls": (_calls, ".0f"),
     }
     if speed is None:
         measures = {"s": (lambda run: run["wall"], ".1f")} | measures
     else:
 
-        def beyond(run: dict) -> float:
-            return aws_seconds(results, run, speed) - CRITICAL[phase]
+        def seconds(run: dict) -> float:
+            return aws_seconds(results, run, speed)
 
-        measures = {
-            "AWS s": (lambda run: aws_seconds(results, run, speed), ".0f"),
-            "beyond the critical path": (beyond, ".0f"),
-        } | measures
+        if critical := CRITICAL.get(phase):
+            measures = {
+                "beyond the critical path": (lambda run: seconds(run) - critical, ".0f"),
+                "share of it": (lambda run: (seconds(run) - critical) / critical, ".0%"),
+            } | measures
+        measures = {"AWS s": (seconds, ".0f")} | measures
     medians = {
         peer: {name: median(map(measure, own)) for name, (measure, _) in measures.items()}
         for peer, own in _grouped(runs).items()
     }
     ours = medians.get(OURS, {})
-    rows = [["", *measures], ["---", *["---:"] * len(measures)]]
-    for peer, values in medians.items():
+    rows = []
+    for peer, own in _grouped(runs).items():
         cells = []
         for name, (_, form) in measures.items():
-            cell = f"{values[name]:{form}}"
-            if peer != OURS and ours.get(name, 0) > 0 and name not in ("reads", "writes"):
-                cell += f" ({values[name] / ours[name]:.1f}x)"
+            cell = f"{medians[peer][name]:{form}}"
+            if peer != OURS and ours.get(name, 0) > 0 and name not in ("reads", "writes", "share of it"):
+                cell += f" ({medians[peer][name] / ours[name]:.1f}x)"
             cells.append(cell)
-        rows.append([peer, *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append([peer, *cells, str(len(own))])
+    return table(["", *measures, "rounds"], rows)
 
 
 def _grouped(runs: Runs) -> dict[str, Runs]:
@@ -173,9 +360,9 @@ def _left(results: dict) -> str:
         for run in results["runs"]
         if run["wrong"]
     ]
-    parts = ["## What is left", "What of the account differs after a teardown from before its provision."]
+    parts = ["### What is left", "What of the account differs after a teardown from before its provision."]
     parts += ["\n".join(lines)] if lines else []
-    parts += ["## What went wrong", "\n".join(wrong)] if wrong else []
+    parts += ["### What went wrong", "\n".join(wrong)] if wrong else []
     return "\n\n".join(parts)
 
 
@@ -191,44 +378,5 @@ def _words(text: str) -> str:
 
 
 def _skipped(results: dict) -> str:
-    if not results["skipped"]:
-        return ""
-    lines = [
-        f"- {each['peer']}{', ' + each['setting'] if each['setting'] else ''}: {each['reason']}"
-        for each in results["skipped"]
-    ]
-    return "## Skipped\n\n" + "\n".join(lines)
-
-
-def _versions(results: dict) -> str:
-    lines = [f"- {name}: {version}" for name, version in results["versions"].items()]
-    return "## Versions\n\n" + "\n".join(lines)
-
-
-# --- Plots -------------------------------------------------------------------------------------------------------
-
-WIDTH, BAR, LABEL, VALUE = 640, 28, 130, 70
-
-
-def bars(title: str, values: dict[str, list[float]]) -> str:
-    """A bar for each median, with a line from the least to the most; an SVG that is legible on light and dark."""
-    most = max((max(each) for each in values.values()), default=0) or 1
-
-    def x(value: float) -> float:
-        return round(LABEL + max(value, 0) / most * (WIDTH - LABEL - VALUE), 1)
-
-    parts = [f'<text x="0" y="16" font-weight="bold">{escape(title)}</text>']
-    for number, (name, each) in enumerate(values.items()):
-        top, middle = 28 + number * BAR, 28 + number * BAR + BAR // 2 - 2
-        colour = "#1f77b4" if name == OURS else "#999999"
-        parts += [
-            f'<text x="{LABEL - 8}" y="{middle + 5}" text-anchor="end">{escape(name)}</text>',
-            f'<rect x="{LABEL}" y="{top}" width="{x(median(each)) - LABEL:.1f}" height="{BAR - 6}" fill="{colour}"/>',
-            f'<path d="M{x(min(each))} {middle}H{x(max(each))}" stroke="#d62728" stroke-width="2"/>',
-            f'<text x="{x(max(each)) + 6}" y="{middle + 5}">{median(each):.3g}</text>',
-        ]
-    height = 28 + len(values) * BAR
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="sans-serif" font-size="14" fill="#777777">{"".join(parts)}</svg>\n'
-    )
+    lines = [f"- {each['peer']}: {each['reason']}" for each in results["skipped"]]
+    return "\n".join(["### Skipped", "", *lines]) if lines else ""

@@ -3,14 +3,14 @@
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.aws.curl import curl
 from tests.aws.local import LocalAws
-from tests.aws.world import Snapshot, World, differences, snapshot
+from tests.aws.world import Snapshot, World, differences, snapshot, without_certificate
 
 from .peers import Absent, Failed, name_of
 
@@ -25,27 +25,16 @@ class Setting:
     # AWS seconds per real second.
     speed: float
     rounds: int
+    # Of those who poll by the real clock: Terraform takes minutes for a round.
+    slow_rounds: int
 
-
-def settings(rounds: int, speed: float, real_rounds: int) -> list[Setting]:
-    """AWS's waits at zero; on the sped-up clock; and in real time, which alone binds all peers alike."""
-    every = [
-        Setting("no waits", math.inf, rounds),
-        Setting(f"AWS's waits, {speed:g} times as fast", speed, rounds),
-        Setting("AWS's waits in real time", 1, real_rounds),
-    ]
-    return [setting for setting in every if setting.rounds]
-
-
-def takes_part(peer, setting: Setting) -> str | None:
-    """Why a peer takes no part in a setting, if it does not."""
-    if peer.scales or setting.speed == 1 or math.isinf(setting.speed):
-        return None
-    return "how often it polls cannot be told to it"
+    def rounds_of(self, peer) -> int:
+        """In how many a peer takes part: the first ones."""
+        return min(self.rounds, self.slow_rounds) if peer.slow else self.rounds
 
 
 def prepared(kinds: Iterable, aws: LocalAws, folder: Path) -> tuple[list, dict[str, str], list[dict]]:
-    """The peers that can be had here, the versions of all of them, and who is left out and why."""
+    """The peers that can be had here, the versions of all of them, and who is skipped and why."""
     peers, versions, skipped = [], {}, []
     for kind in kinds:
         own = folder / kind.__name__
@@ -54,55 +43,65 @@ def prepared(kinds: Iterable, aws: LocalAws, folder: Path) -> tuple[list, dict[s
         try:
             versions |= peer.prepare()
         except Absent as absent:
-            skipped.append({"peer": peer.name, "setting": None, "reason": str(absent)})
+            skipped.append({"peer": peer.name, "reason": str(absent)})
         else:
             peers.append(peer)
     return peers, versions, skipped
 
 
-def run(kinds: Iterable, chosen: list[Setting], say: Say) -> dict:
-    """All rounds of all settings; answers the raw results."""
-    runs: list[dict] = []
+def run(kinds: Iterable, setting: Setting, say: Say) -> Iterator[dict]:
+    """All rounds of a setting; yields the raw results so far after each phase, all of them at last."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="albatross-bench-")))
         aws = stack.enter_context(LocalAws())
         peers, versions, skipped = prepared(kinds, aws, folder)
+        results = {
+            "versions": versions,
+            "skipped": skipped,
+            "peers": [{"name": peer.name, "waits_for_dns": peer.waits_for_dns} for peer in peers],
+            "setting": {
+                "name": setting.name,
+                "speed": None if math.isinf(setting.speed) else setting.speed,
+            },
+            "rounds": [],
+        }
         for each in skipped:
             say(f"{each['peer']} is skipped: {each['reason']}")
-        for setting in chosen:
-            for peer in peers:
-                if reason := takes_part(peer, setting):
-                    skipped.append({"peer": peer.name, "setting": setting.name, "reason": reason})
-                    say(f"{setting.name}: {peer.name} is skipped: {reason}")
-            for number in range(1, setting.rounds + 1):
-                for peer in peers:
-                    if not takes_part(peer, setting):
-                        for phase in one(aws, peer, setting):
-                            runs.append({"setting": setting.name, "round": number, **phase})
-                            say(line(runs[-1]))
-    return {
-        "versions": versions,
-        "skipped": skipped,
-        "peers": [{"name": peer.name, "waits_for_dns": peer.waits_for_dns} for peer in peers],
-        "settings": [
-            asdict(setting) | {"speed": None if math.isinf(setting.speed) else setting.speed}
-            for setting in chosen
-        ],
-        "runs": runs,
-    }
+        yield results
+        for number in range(1, setting.rounds + 1):
+            for peer in [peer for peer in peers if number <= setting.rounds_of(peer)]:
+                for made in one(aws, peer, setting):
+                    results["rounds"].append({"setting": setting.name, "round": number, **made})
+                    say(line(results["rounds"][-1]))
+                    yield results
 
 
-def one(aws: LocalAws, peer, setting: Setting) -> Iterable[dict]:
-    """One provision and teardown in a world of its own, which an account holds alone."""
+def one(aws: LocalAws, peer, setting: Setting) -> Iterator[dict]:
+    """A peer's phases in a world of its own, which an account holds alone, until one goes wrong."""
     aws.reset()
     aws.speed = setting.speed
     with World(aws) as world:
-        before = snapshot(aws)
-        made = phase(aws, peer, "provision", world)
-        yield made | {"made": news(before, snapshot(aws)), "wrong": made["wrong"] or unserved(aws, world)}
-        if not made["wrong"]:
-            gone = phase(aws, peer, "teardown", world)
-            yield gone | {"left": differences(before, snapshot(aws))}
+        before = stood = snapshot(aws)
+        for name in peer.phases:
+            made, stands = phase(aws, peer, name, world), snapshot(aws)
+            if name == "teardown":
+                made["left"] = differences(before, stands)
+            elif not made["wrong"]:
+                made["wrong"] = fault(name, world, before, stood, stands)
+            yield made
+            if made["wrong"]:
+                break
+            stood = stands
+
+
+def fault(name: str, world: World, before: Snapshot, stood: Snapshot, stands: Snapshot) -> str | None:
+    """What a phase that ended well has not done, or has done too much, if anything."""
+    if name == "keep":
+        left = differences(before, without_certificate(stands, world.domain))
+        return f"beside the certificate it left {'; '.join(left)}" if left else None
+    if name == "again" and (changed := differences(stood, stands)):
+        return f"it changed {'; '.join(changed)}"
+    return unserved(world)
 
 
 def phase(aws: LocalAws, peer, name: str, world: World) -> dict:
@@ -110,7 +109,7 @@ def phase(aws: LocalAws, peer, name: str, world: World) -> dict:
     mark, asked = len(aws.calls()), len(aws.execution_calls())
     wrong, used = None, {"wall": None, "cpu": None, "memory": None}
     try:
-        used = asdict({"provision": peer.provision, "teardown": peer.teardown}[name](world))
+        used = asdict(getattr(peer, name)(world))
     except Failed as failed:
         wrong = str(failed)
     calls = [*aws.calls(mark), *aws.execution_calls(asked)]
@@ -125,13 +124,9 @@ def phase(aws: LocalAws, peer, name: str, world: World) -> dict:
     }
 
 
-def news(before: Snapshot, after: Snapshot) -> dict[str, int]:
-    """How many of each kind are new."""
-    return {kind: count for kind in before if (count := len(after[kind].keys() - before[kind].keys()))}
-
-
-def unserved(aws: LocalAws, world: World) -> str | None:
+def unserved(world: World) -> str | None:
     """What of HTTPS, HSTS and the redirect a client does not get, if anything."""
+    aws = world.aws
     named = aws.client("elbv2").describe_load_balancers(Names=[f"{name_of(world)}-elb"])
     dns_name = named["LoadBalancers"][0]["DNSName"]
     secure = curl(aws, dns_name, f"https://{world.domain}/health")

@@ -1,21 +1,16 @@
-"""How the functions start: `python -m benches.startup`, when they are built:
-
-    cargo build --release --target x86_64-unknown-linux-gnu --bins --example hello
+"""How the functions start: their release builds, with the hello world, which `make bench` makes.
 
 Each process is started against a stand-in for the Lambda Runtime API and makes its first AWS call over TLS to a stand-in
 for AWS, both on loopback: every function, a hello world in Rust (startup/hello.rs), and the call of one function by boto3
 and by the AWS SDK for JavaScript. AWS denies the call, so that nothing but the first is measured. The processes take
-turns, once unmeasured and then `--runs` times.
+turns, once unmeasured and then as often as is asked.
 
 Wall time is what a user waits; CPU time is what a busy machine does not change, and what Lambda gives in proportion to a
 function's memory.
 """
 
-import argparse
 import json
-import math
-import os
-import platform
+import re
 import shutil
 import signal
 import ssl
@@ -25,9 +20,8 @@ import sys
 import tempfile
 import threading
 import time
-import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,10 +31,12 @@ from botocore.httpsession import where
 
 from tests.aws.authority import Authority
 from tests.aws.endpoints import client_variables
+from tests.aws.stack import ROOT
 
-ROOT = Path(__file__).parent.parent
+from .markdown import table, verdict
+from .release import names
+
 PEERS = Path(__file__).with_suffix("")
-BINARIES = ROOT / "target" / f"{platform.machine()}-unknown-linux-gnu" / "release"
 
 HELLO, BOTO3, NODE = "hello world in Rust", "Python and boto3", "Node.js and AWS SDK v3"
 # Longer than any of them takes: a bound, not a measure.
@@ -125,6 +121,7 @@ EVENTS = {
         }
     },
     "sum-up": {"run": RUN, "tornDown": {"items": []}},
+    "teardown": {"run": RUN, "input": {"domain": INPUT["domain"]}, "plan": None},
 }
 
 
@@ -335,7 +332,7 @@ def start(peer: Peer, api: Server, aws: TlsServer, environment: dict[str, str]) 
         try:
             if not api.start.idle.wait(PATIENCE) or (peer.calls_aws and not aws.calls):
                 log.seek(0)
-                raise RuntimeError(f"{peer.name}: {aws.calls} calls; {log.read().decode()}")
+                raise RuntimeError(f"{aws.calls} calls; {log.read().decode()}")
             peak = peak_mb(process.pid)
         finally:
             process.send_signal(signal.SIGKILL)
@@ -347,8 +344,7 @@ def start(peer: Peer, api: Server, aws: TlsServer, environment: dict[str, str]) 
 
 def functions(folder: Path) -> list[Peer]:
     """Those that Cargo.toml lists."""
-    names = [binary["name"] for binary in tomllib.loads((ROOT / "Cargo.toml").read_text())["bin"]]
-    return [rust(folder / name, EVENTS.get(name, EVENT)) for name in names]
+    return [rust(folder / name, EVENTS.get(name, EVENT)) for name in names()]
 
 
 def rust(binary: Path, event: dict) -> Peer:
@@ -402,44 +398,55 @@ def measure(folder: Path, runs: int) -> dict:
             peers.remove(missing)
             skipped.append(f"{missing.name}: not built")
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
-        for turn in range(runs + 1):
+        # The first turn brings the files into memory, and shows who does not start.
+        for peer in list(peers):
+            try:
+                start(peer, api, aws, environment)
+            except RuntimeError as error:
+                peers.remove(peer)
+                skipped.append(f"{peer.name}: {' '.join(str(error).split())[:300]}")
+        for _ in range(runs):
             for peer in peers:
-                sample = start(peer, api, aws, environment)
-                # The first turn brings the files into memory.
-                if turn:
-                    samples[peer.name].append(sample)
+                samples[peer.name].append(start(peer, api, aws, environment))
     results = {}
     for peer in peers:
         measured = [asdict(sample) for sample in samples[peer.name]]
         results[peer.name] = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
         if peer.binary:
             results[peer.name] |= {"mb": peer.binary.stat().st_size / 1e6, "zip_mb": zipped_mb(peer.binary)}
-    return {
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "runs": runs,
-        "skipped": skipped,
-        "results": results,
-    }
+    return {"runs": runs, "skipped": skipped, "results": results}
 
 
-def markdown(measured: dict) -> str:
-    """What a reader is shown: every process, the targets, and what it is estimated to cost."""
-    results = measured["results"]
-    lines = [
-        f"Medians of {measured['runs']} starts in turns, {measured['machine']}, {measured['cpus']} CPUs, "
-        f"load {measured['load']:.1f}; loopback, TLS to the AWS stand-in.",
-        "",
-        "| | to /next, ms | CPU, ms | with the first call, ms | CPU, ms | peak, MB | binary, MB | zip, MB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+def markdown(results: dict) -> list[str]:
+    """What a reader is shown: every process, what dominates a start, and what it is estimated to cost."""
+    measured = results["results"]
+    rows = [
+        [
+            name,
+            *(f"{one[key]:.1f}" for key in ("next_ms", "next_cpu_ms", "done_ms", "done_cpu_ms", "peak_mb")),
+            *(f"{one[key]:.2f}" if key in one else "" for key in ("mb", "zip_mb")),
+        ]
+        for name, one in measured.items()
     ]
-    for name, one in results.items():
-        sizes = [f"{one[key]:.2f}" if key in one else "" for key in ("mb", "zip_mb")]
-        times = [one[key] for key in ("next_ms", "next_cpu_ms", "done_ms", "done_cpu_ms", "peak_mb")]
-        lines.append("| " + " | ".join([name, *(f"{value:.1f}" for value in times), *sizes]) + " |")
-    lines += [f"\nLeft out: {'; '.join(measured['skipped'])}."] * bool(measured["skipped"])
-    return "\n".join([*lines, "", *targets(results), "", *costs(results)])
+    head = (
+        "",
+        "to /next, ms",
+        "CPU, ms",
+        "with the first call, ms",
+        "CPU, ms",
+        "peak, MB",
+        "binary, MB",
+        "zip, MB",
+    )
+    text = [
+        "## Starts",
+        "Each process against a stand-in for the Lambda Runtime API, until it asks for an event (/next), and until it has "
+        "answered one with its first AWS call, over TLS to a stand-in on loopback. Release builds. Medians of "
+        f"{results['runs']} starts in turns.",
+        table(head, rows),
+        *(f"Skipped: {why}." for why in results["skipped"]),
+    ]
+    return [*text, *dominant(measured), *costs(measured)] if ours(measured) else text
 
 
 def ours(results: dict) -> dict:
@@ -447,75 +454,90 @@ def ours(results: dict) -> dict:
     return {name: one for name, one in results.items() if name not in (HELLO, BOTO3, NODE)}
 
 
-def targets(results: dict) -> list[str]:
-    """Each target beside the function that is furthest from it."""
+def targets(results: dict) -> list[list[str]]:
+    """Each target beside the function that is furthest from it: what, bound, measured, verdict."""
+    mine, boto3, hello = ours(results), results[BOTO3], results.get(HELLO)
 
-    def row(what: str, values: dict[str, float], bound: float, most: bool = True) -> str:
+    def row(what: str, value: Callable[[dict], float], bound: float, most: bool = True) -> list[str]:
+        if not mine or (value is beyond and not hello):
+            return [what, f"{bound:g}", "", verdict(None, bound)]
+        values = {name: value(one) for name, one in mine.items()}
         worst = (max if most else min)(values, key=values.get)
-        met = values[worst] <= bound if most else values[worst] >= bound
-        if math.isnan(values[worst]):
-            return f"| {what} | {bound:g} | | not measured |"
-        return f"| {what} | {bound:g} | {values[worst]:.2f} ({worst}) | {'met' if met else 'missed'} |"
+        return [what, f"{bound:g}", f"{values[worst]:.2f} ({worst})", verdict(values[worst], bound, most)]
 
-    mine, boto3 = ours(results), results[BOTO3]
-    hello = results[HELLO]["next_ms"] if HELLO in results else math.nan
+    def beyond(one: dict) -> float:
+        return one["next_ms"] - hello["next_ms"]
+
     return [
-        "| target | bound | worst | |",
-        "|---|--:|--:|---|",
+        row("start: at most, ms beyond the hello world to /next", beyond, MOST_MS),
         row(
-            "at most, ms beyond the hello world to /next",
-            _each(mine, lambda one: one["next_ms"] - hello),
-            MOST_MS,
-        ),
-        row(
-            "at least, times quicker than boto3 to /next",
-            _each(mine, lambda one: boto3["next_ms"] / one["next_ms"]),
+            "start: at least, times quicker than boto3 to /next",
+            lambda one: boto3["next_ms"] / one["next_ms"],
             LEAST_TIMES,
             False,
         ),
         row(
-            "at least, times quicker than boto3 with the first call",
-            _each(mine, lambda one: boto3["done_ms"] / one["done_ms"]),
+            "start: at least, times quicker than boto3 with the first call",
+            lambda one: boto3["done_ms"] / one["done_ms"],
             LEAST_TIMES,
             False,
         ),
-        row("at most, MB at the peak", _each(mine, lambda one: one["peak_mb"]), MOST_PEAK_MB),
-        row("at most, MB zipped", _each(mine, lambda one: one["zip_mb"]), MOST_ZIP_MB),
+        row("start: at most, MB at the peak", lambda one: one["peak_mb"], MOST_PEAK_MB),
+        row("function: at most, MB zipped", lambda one: one["zip_mb"], MOST_ZIP_MB),
     ]
 
 
-def _each(mine: dict, value) -> dict[str, float]:
-    return {name: value(one) for name, one in mine.items()}
+def dominant(results: dict) -> list[str]:
+    """What a start's processor time goes to."""
+    mine = ours(results).values()
+    before, done = (statistics.median(one[key] for one in mine) for key in ("next_cpu_ms", "done_cpu_ms"))
+    hello = results.get(HELLO, {}).get("next_cpu_ms", 0)
+    parts = {
+        "the Lambda runtime alone, as in the hello world": hello,
+        "what the function sets up before it asks for an event": before - hello,
+        "the first event: its TLS connection, the call, the answer": done - before,
+    }
+    most = max(parts, key=parts.get)
+    shares = "; ".join(f"{what}: {ms:.1f} ms" for what, ms in parts.items() if ms)
+    return [
+        f"**What dominates a start.** Of the {done:.1f} ms of CPU that the median function has used when its first call "
+        f"is answered: {shares}. So {parts[most] / done:.0%} is {most.partition(':')[0]}. What Lambda itself takes "
+        "before a process runs, fetching the zip and starting the sandbox, is not in any figure here."
+    ]
 
 
 def costs(results: dict) -> list[str]:
     """An estimate: no machine but Lambda has its CPUs. The work is the CPU time that was measured here."""
     work = statistics.median(one["done_cpu_ms"] for one in ours(results).values())
-    lines = [
-        f"Estimated, not measured: {work:.1f} ms of CPU for start and first call (the median function) at the share of "
-        f"a CPU that Lambda gives, {VCPU_MB:,} MB being one; without what AWS takes to answer.",
-        "",
-        "| memory, MB | start and first call, ms | USD for a million cold starts |",
-        "|--:|--:|--:|",
+    [ours_is] = re.findall(r"^    MemorySize: (\d+)$", (ROOT / "template.yaml").read_text(), re.MULTILINE)
+
+    def took(memory: int) -> float:
+        return work * VCPU_MB / memory
+
+    def dollars(memory: int, ms: float) -> str:
+        return f"{ms / 1e3 * memory / 1024 * GB_SECOND * 1e6:.2f}"
+
+    rows = [
+        [f"{memory}", f"{took(memory):.0f}", dollars(memory, took(memory)), dollars(memory, 1000)]
+        for memory in MEMORIES
     ]
-    for memory in MEMORIES:
-        took = work * VCPU_MB / memory
-        lines.append(f"| {memory} | {took:.0f} | {took / 1e3 * memory / 1024 * GB_SECOND * 1e6:.2f} |")
-    return lines
-
-
-def main() -> None:
-    """Measure, print the Markdown, and write the JSON where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=12)
-    parser.add_argument("--binaries", type=Path, default=BINARIES, help="the folder of the release binaries")
-    parser.add_argument("--json", type=Path, help="where to write the results")
-    arguments = parser.parse_args()
-    measured = measure(arguments.binaries, arguments.runs)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=2) + "\n")
-    print(markdown(measured))
-
-
-if __name__ == "__main__":
-    main()
+    head = [
+        "memory, MB",
+        "start and first call, ms",
+        "USD for a million of them",
+        "USD for a million seconds of waiting for AWS",
+    ]
+    return [
+        f"**The memory size.** Estimated, not measured: {work:.1f} ms of CPU for start and first call (the median "
+        f"function) at the share of a CPU that Lambda gives, {VCPU_MB:,} MB being one; without what AWS takes to answer.",
+        table(head, rows, left=0),
+        "CPU comes in proportion to memory, so a start costs the same at each size and is quicker at a larger one; what "
+        "a function waits for AWS costs in proportion and is not quicker. "
+        + " ".join(
+            f"{memory} MB would make a start {took(memory) - took(int(ours_is)):+.0f} ms and waiting "
+            f"{memory / int(ours_is):g} times as dear."
+            for memory in MEMORIES
+            if memory != int(ours_is)
+        )
+        + f" The template has {ours_is} MB.",
+    ]

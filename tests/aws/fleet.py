@@ -122,6 +122,37 @@ class Memory:
                     self.peaks[name] = max(self.peaks.get(name, 0), int(status["VmHWM"][0]))
 
 
+class Watch:
+    """What functions do for the length of a `with` block."""
+
+    def __init__(self, aws: LocalAws):
+        self._aws = aws
+
+    def __enter__(self) -> "Watch":
+        self._before = (len(self._aws.calls()), len(self._aws.execution_calls()))
+        self._memory = Memory(self._aws.functions_parent)
+        self._watched = self._memory.watched()
+        self._watched.__enter__()
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        # Real ones.
+        self.seconds = time.monotonic() - self._began
+        self._watched.__exit__(*raised)
+        calls = [*self._aws.calls(self._before[0]), *self._aws.execution_calls(self._before[1])]
+        self.calls = [call for call in calls if call["caller"] != "other"]
+        # Those that came faster than AWS takes them.
+        self.refused = [call for call in self.calls if is_throttled(call)]
+        # KiB and name of the function whose process held most.
+        self.peak, self.held_by = max((peak, name) for name, peak in self._memory.peaks.items())
+
+
+def is_throttled(call: dict) -> bool:
+    """Whether AWS refused a call because there were too many."""
+    return "Throttling" in (call["error"] or "") or call["error"] == "RequestLimitExceeded"
+
+
 @dataclass(frozen=True)
 class Night:
     """What a night with so many environments took."""
@@ -152,31 +183,24 @@ def night(stack: Stack, count: int, speed: float) -> Night:
         began = time.monotonic()
         fleet(world, stack.name, count)
         made = time.monotonic() - began
-        earlier, before = set(stack.executions("teardown")), (len(aws.calls()), len(aws.execution_calls()))
-        memory = Memory(aws.functions_parent)
+        earlier = set(stack.executions("teardown"))
         aws.speed = speed
         aws.advance(SETTLED)
         aws.throttle()
-        with memory.watched():
+        with Watch(aws) as watch:
             ended = stack.wait(stack.start("nightly", {}), NIGHT_SECONDS)
-    calls = [
-        call for call in [*aws.calls(before[0]), *aws.execution_calls(before[1])] if call["caller"] != "other"
-    ]
     history = stack.history(ended.arn)
     children = [arn for arn in stack.executions("teardown") if arn not in earlier]
-    peak, name = max((peak, name) for name, peak in memory.peaks.items())
     return Night(
         environments=count,
         making_seconds=made,
         removed=len(ended.output.get("removed", [])),
         error=f"{ended.status} {ended.error} {ended.cause}".strip(),
-        calls=len(calls),
-        refused=sum(
-            "Throttling" in (call["error"] or "") or call["error"] == "RequestLimitExceeded" for call in calls
-        ),
+        calls=len(watch.calls),
+        refused=len(watch.refused),
         transitions=transitions(history) + sum(transitions(stack.history(arn)) for arn in children),
         seconds=ended.seconds * speed,
-        memory=f"{peak / 1024:.0f} MiB, {name}",
+        memory=f"{watch.peak / 1024:.0f} MiB, {watch.held_by}",
         payload=max(payloads(history)),
         events=len(history),
         cost=ended.output.get("executionCost", {}).get("dollars", math.nan),

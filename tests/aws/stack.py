@@ -157,14 +157,14 @@ class Stack:
         self._events = aws.client("events")
         self._scheduler = aws.client("scheduler")
 
-    def deploy(self) -> None:
+    def deploy(self, template: Path = BUILT) -> None:
         """`sam deploy`, as a user of an account would, without its questions."""
         # The SAM CLI of the environment that runs us; it asks for nothing of the user's.
         command = [
             str(Path(sys.executable).with_name("sam")),
             "deploy",
             "--template-file",
-            str(BUILT),
+            str(template),
             "--stack-name",
             self.name,
             "--resolve-s3",
