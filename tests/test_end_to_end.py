@@ -424,6 +424,21 @@ def test_a_teardown_looks_once_acts_and_looks_again(aws: LocalAws, stack: Stack,
     assert len(calls) == last + 1
 
 
+def test_a_teardown_that_dies_between_two_acts_tells_of_both(
+    aws: LocalAws, stack: Stack, world: World
+) -> None:
+    before = snapshot(aws)
+    provision(stack, world)
+    planned = teardown(stack, domain=world.domain, dryRun=True).output["items"]
+    aws.fault("killed", "DeleteTargetGroup", "teardown")
+    done = teardown(stack, domain=world.domain).output["items"]
+    assert aws.struck()
+    assert [(item["id"], item["decision"]) for item in done] == [
+        (item["id"], item["decision"]) for item in planned
+    ]
+    assert changed(before, world) == []
+
+
 def test_the_kept_certificate_serves_the_next_provision(aws: LocalAws, stack: Stack, world: World) -> None:
     first = provision(stack, world)
     teardown(stack, domain=world.domain)
