@@ -89,6 +89,8 @@ ENVIRONMENT = {
     "keepUntil": None,
     "mode": "apply",
     "complete": False,
+    "securityGroup": None,
+    "atDomain": "nothing",
 }
 # One for all functions: each reads its own fields.
 EVENT = {
@@ -98,6 +100,9 @@ EVENT = {
     "loadBalancer": FRONT,
     "targetGroupArn": f"{ARN}:targetgroup/api-target-group/0123456789abcdef",
     "certificateArn": CERTIFICATE,
+    "active": False,
+    "issued": False,
+    "listeners": [],
     "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": False},
 }
 EVENTS = {
