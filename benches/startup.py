@@ -225,6 +225,8 @@ class Aws(BaseHTTPRequestHandler):
     """Denies every call, in the protocol that it came in."""
 
     protocol_version = "HTTP/1.1"
+    # Else the body waits 40 ms for the acknowledgement of the headers.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self.server.calls += 1

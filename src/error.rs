@@ -199,7 +199,7 @@ impl<T> Codes<T> for Result<T> {
     }
 }
 
-/// An error with its causes on one line: the SDK's and reqwest's own text names only the outermost.
+/// An error with its causes on one line: the SDK's own text names only the outermost.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

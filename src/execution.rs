@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
 
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_sdk_sfn as sfn;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,10 +25,17 @@ pub struct Ended {
     pub input: Option<String>,
 }
 
+/// An event of EventBridge, as far as it matters here (EventBridge user guide, "Event structure").
+#[derive(Deserialize)]
+struct Event {
+    source: String,
+    detail: Ended,
+}
+
 /// The provision whose end an event tells of; `None` for the nightly schedule's event or any other input.
 pub fn ended(event: &Value) -> Option<Ended> {
-    let event: EventBridgeEvent<Value> = serde_json::from_value(event.clone()).ok()?;
-    (event.source == "aws.states").then(|| serde_json::from_value(event.detail).ok()).flatten()
+    let event = Event::deserialize(event).ok()?;
+    (event.source == "aws.states").then_some(event.detail)
 }
 
 /// What a provision execution's input says of its environment; `None` where it was refused as bad input, or was just to

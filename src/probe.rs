@@ -1,10 +1,17 @@
 //! The proof: real requests to the load balancer with the domain as server name, before DNS points there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use reqwest::header::LOCATION;
-use reqwest::{Client, Response, StatusCode, redirect};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use http::header::LOCATION;
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::environment::Environment;
@@ -59,7 +66,7 @@ pub async fn run(environment: &Environment, front: &Front) -> Result<Vec<Check>>
         return Ok(CHECKS.map(|name| Check { name, result: Verdict::Skipped, detail: why.into() }).into());
     }
     let domain = &environment.domain;
-    let https = format!("https://{domain}{}", environment.health_check.path);
+    let https = url(domain, &environment.health_check.path);
     let http = format!("http://{domain}/");
     let failed = |url: &str, problem: String| Error::HttpsNotServing {
         url: url.into(),
@@ -70,7 +77,7 @@ pub async fn run(environment: &Environment, front: &Front) -> Result<Vec<Check>>
         let addresses = addresses(&front.dns_name, port)
             .await
             .map_err(|error| failed(url, format!("its address is not known yet: {}", chain(&*error))))?;
-        request(url, domain, &addresses).await.map_err(|error| failed(url, chain(&error)))
+        request(url, domain, &addresses).await.map_err(|error| failed(url, chain(&*error)))
     };
     let (secure, plain) = tokio::try_join!(get(&https, 443), get(&http, 80))?;
     // Any answer of the backend is an answer over TLS; that the path answers as it should is the health check's matter,
@@ -88,13 +95,18 @@ pub async fn run(environment: &Environment, front: &Front) -> Result<Vec<Check>>
     Ok(CHECKS.into_iter().zip(details).map(|(name, detail)| Check::passed(name, detail)).collect())
 }
 
+/// As a browser asks for it: what a load balancer takes in a health path and no URL may have is escaped.
+fn url(domain: &str, path: &str) -> String {
+    format!("https://{domain}{}", path.replace('<', "%3C").replace('>', "%3E").replace('`', "%60"))
+}
+
 /// Where a port of the load balancer listens: at that port of what its DNS name resolves to.
 async fn addresses(dns_name: &str, port: u16) -> std::result::Result<Vec<SocketAddr>, BoxError> {
     let host = format!("{dns_name}:{port}");
     let host = match std::env::var(RESOLVE) {
         Ok(local) => {
-            let answer = reqwest::get(format!("{local}/{host}")).await?.error_for_status()?;
-            serde_json::from_slice(&answer.bytes().await?)?
+            let answer = send(HttpRequest::get(format!("{local}/{host}"))?, Vec::new()).await?;
+            serde_json::from_slice(&ByteStream::new(answer.into_body()).collect().await?.into_bytes())?
         }
         Err(_) => host,
     };
@@ -102,13 +114,36 @@ async fn addresses(dns_name: &str, port: u16) -> std::result::Result<Vec<SocketA
 }
 
 /// One request of the domain at these addresses, whatever DNS says of it.
-async fn request(url: &str, domain: &str, addresses: &[SocketAddr]) -> reqwest::Result<Response> {
-    let client = Client::builder()
-        .resolve_to_addrs(domain, addresses)
-        .redirect(redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .build()?;
-    client.get(url).send().await
+async fn request(
+    url: &str,
+    domain: &str,
+    addresses: &[SocketAddr],
+) -> std::result::Result<Response<SdkBody>, BoxError> {
+    let mut request = HttpRequest::get(url)?;
+    // A resolver gives no ports: one that is not the scheme's own, as on the local AWS, has to be in the URL.
+    if let Some(port) = addresses.first().map(SocketAddr::port).filter(|port| ![80, 443].contains(port)) {
+        request.set_uri(url.replacen(domain, &format!("{domain}:{port}"), 1))?;
+        request.headers_mut().insert("host", domain.to_owned());
+    }
+    send(request, addresses.iter().map(SocketAddr::ip).collect()).await
+}
+
+/// Sends it to these addresses if it is to a name. Redirects are not followed.
+async fn send(request: HttpRequest, addresses: Vec<IpAddr>) -> std::result::Result<Response<SdkBody>, BoxError> {
+    let connector =
+        Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_with_resolver(Resolved(addresses));
+    let answer = tokio::time::timeout(TIMEOUT, connector.call(request)).await;
+    Ok(answer.map_err(|_| format!("no answer in {} seconds", TIMEOUT.as_secs()))??.try_into_http1x()?)
+}
+
+/// What every name resolves to.
+#[derive(Debug, Clone)]
+struct Resolved(Vec<IpAddr>);
+
+impl ResolveDns for Resolved {
+    fn resolve_dns<'a>(&'a self, _: &'a str) -> DnsFuture<'a> {
+        DnsFuture::ready(Ok(self.0.clone()))
+    }
 }
 
 /// Elastic Load Balancing names the port in its redirects.
@@ -132,6 +167,15 @@ mod tests {
         let found = addresses("localhost", 443).await.unwrap();
         assert!(!found.is_empty());
         assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 443));
+    }
+
+    #[test]
+    fn every_health_path_that_is_admitted_makes_a_url() {
+        let printable: String = ('!'..='~').collect();
+        for path in ["/health", &format!("/{printable}"), &format!("/?{printable}")] {
+            assert!(HttpRequest::get(url(DOMAIN, path)).is_ok(), "{path}");
+        }
+        assert_eq!(url(DOMAIN, "/<`>?a=b"), "https://api.example.com/%3C%60%3E?a=b");
     }
 
     #[test]
