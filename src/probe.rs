@@ -12,6 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use http::header::LOCATION;
 use http::{Response, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::environment::Environment;
@@ -95,9 +96,11 @@ pub async fn run(environment: &Environment, front: &Front) -> Result<Vec<Check>>
     Ok(CHECKS.into_iter().zip(details).map(|(name, detail)| Check::passed(name, detail)).collect())
 }
 
-/// As a browser asks for it: what a load balancer takes in a health path and no URL may have is escaped.
+/// What a load balancer takes in a health path and no URL may have (URL standard, query and path percent-encode sets).
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'"').add(b'<').add(b'>').add(b'`');
+
 fn url(domain: &str, path: &str) -> String {
-    format!("https://{domain}{}", path.replace('<', "%3C").replace('>', "%3E").replace('`', "%60"))
+    format!("https://{domain}{}", utf8_percent_encode(path, ESCAPED))
 }
 
 /// Where a port of the load balancer listens: at that port of what its DNS name resolves to.
