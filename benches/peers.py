@@ -49,11 +49,6 @@ class Absent(Exception):
     """A peer cannot be had here; the message says why."""
 
 
-def name_of(world: World) -> str:
-    """The environment's, as Albatross makes it of the world's domain."""
-    return world.domain.replace(".", "-")
-
-
 def measured(command: list[str], environment: dict[str, str], folder: Path) -> Used:
     """Run a command to its end."""
     with tempfile.NamedTemporaryFile("r") as taken:
@@ -151,7 +146,7 @@ class Program:
 
     def _environment(self, world: World) -> dict[str, str]:
         job = {
-            "NAME": name_of(world),
+            "NAME": world.name,
             "DOMAIN": world.domain,
             "ZONE": world.zone,
             "VPC": world.vpc,

@@ -12,7 +12,7 @@ from tests.aws.curl import curl
 from tests.aws.local import LocalAws
 from tests.aws.world import Snapshot, World, differences, snapshot, without_certificate
 
-from .peers import Absent, Failed, name_of
+from .peers import Absent, Failed
 
 Say = Callable[[str], None]
 
@@ -127,7 +127,7 @@ def phase(aws: LocalAws, peer, name: str, world: World) -> dict:
 def unserved(world: World) -> str | None:
     """What of HTTPS, HSTS and the redirect a client does not get, if anything."""
     aws = world.aws
-    named = aws.client("elbv2").describe_load_balancers(Names=[f"{name_of(world)}-elb"])
+    named = aws.client("elbv2").describe_load_balancers(Names=[f"{world.name}-elb"])
     dns_name = named["LoadBalancers"][0]["DNSName"]
     secure = curl(aws, dns_name, f"https://{world.domain}/health")
     plain = curl(aws, dns_name, f"http://{world.domain}/health")

@@ -9,7 +9,7 @@ import pytest
 from .aws.curl import curl
 from .aws.local import LocalAws
 from .aws.stack import Execution, Stack, is_for_lock, until
-from .aws.support import load_balancers
+from .aws.support import MADE, load_balancers
 from .aws.world import TTL, Snapshot, World, differences, snapshot, without_certificate
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
@@ -51,7 +51,7 @@ def changed(before: Snapshot, world: World) -> list[str]:
 
 def test_provision_makes_one_of_each_as_wanted(aws: LocalAws, stack: Stack, world: World) -> None:
     answer = provision(stack, world).output
-    name = world.domain.replace(".", "-")
+    name = world.name
     assert answer["url"] == f"https://{world.domain}"
     assert answer["environment"] == name
     assert answer["seconds"] >= 0
@@ -200,19 +200,7 @@ def check_records(world: World, name: str, balancer: dict) -> None:
 
 
 def check_answer(answer: dict) -> None:
-    assert {step["resource"]: step["outcome"] for step in answer["steps"]} == {
-        "security group": "created",
-        "target group": "created",
-        "load balancer": "created",
-        "HTTP listener": "created",
-        "rule that admits the load balancer": "created",
-        "target": "created",
-        "certificate": "created",
-        "validation record": "created",
-        "HTTPS listener": "created",
-        "redirect to HTTPS": "changed",
-        "alias record": "changed",
-    }
+    assert {step["resource"]: step["outcome"] for step in answer["steps"]} == MADE
     assert {check["name"]: check["result"] for check in answer["checks"]} == {
         "load balancer active": "passed",
         "targets healthy": "passed",
@@ -574,7 +562,7 @@ def test_a_stopped_provision_is_cleaned_up(aws: LocalAws, stack: Stack, world: W
     assert stack.execution(arn).status == "ABORTED"
     reaction = stack.reaction(arn)
     assert reaction.status == "SUCCEEDED", reaction.cause
-    assert reaction.output["removed"] == [world.domain.replace(".", "-")]
+    assert reaction.output["removed"] == [world.name]
     assert changed(before, world) == []
 
 
@@ -621,7 +609,7 @@ def foreign_security_group(aws: LocalAws, world: World, name: str) -> str:
 def test_what_has_our_name_and_is_not_ours_is_left_alone(
     aws: LocalAws, stack: Stack, world: World, make: Callable[[LocalAws, World, str], str]
 ) -> None:
-    foreign = make(aws, world, world.domain.replace(".", "-"))
+    foreign = make(aws, world, world.name)
     settle(aws)
     before = snapshot(aws)
     failed = stack.run("provision", world.input)
@@ -716,7 +704,7 @@ def test_a_log_line_says_step_execution_and_environment_and_nothing_secret(
     assert {line["span"]["step"] for line in of[down.arn]} == {"teardown", "sum-up"}
     # By its domain, until the name is known.
     environments = {line["span"]["environment"] for line in of[first.arn] + of[down.arn]}
-    assert environments == {world.domain, world.domain.replace(".", "-")}
+    assert environments == {world.domain, world.name}
     text = json.dumps(of[first.arn])
     assert world.instances[0] not in text, "an event was written down"
     assert "AWS4-HMAC" not in text

@@ -86,7 +86,7 @@ def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> 
     assert sorted(environment.pop("subnets")) == sorted(world.subnets)
     assert environment == {
         "stack": "albatross",
-        "name": world.domain.replace(".", "-"),
+        "name": world.name,
         "domain": world.domain,
         "zone": {"id": world.zone, "name": world.domain.partition(".")[2]},
         "vpc": world.vpc,

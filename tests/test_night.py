@@ -16,11 +16,6 @@ LONG_PAST = "2020-01-01T00:00:00Z"
 HOURLY, MONTHLY = 0.0325, 23.73
 
 
-def name(world: World) -> str:
-    """Of its environment."""
-    return world.domain.replace(".", "-")
-
-
 def succeeded(execution: Execution) -> Execution:
     assert execution.status == "SUCCEEDED", f"{execution.error}: {execution.cause}"
     return execution
@@ -74,14 +69,14 @@ def test_the_night_takes_down_all_but_the_kept(aws: LocalAws, stack: Stack, worl
         provision(stack, kept, keepUntil=FAR_FUTURE)
         provision(stack, expired, keepUntil=LONG_PAST)
         night = succeeded(fall(stack))
-        assert sorted(night.output["removed"]) == sorted([name(world), name(expired)])
+        assert sorted(night.output["removed"]) == sorted([world.name, expired.name])
         assert night.output["failed"] == []
         [spared] = night.output["kept"]
-        assert spared["name"] == name(kept)
+        assert spared["name"] == kept.name
         assert FAR_FUTURE in spared["why"]
         assert night.output["saves"] == {"hourly": 2 * HOURLY, "monthly": 47.45}
         assert night.output["stands"] == {"hourly": HOURLY, "monthly": MONTHLY}
-        assert load_balancers(aws) == [f"{name(kept)}-elb"]
+        assert load_balancers(aws) == [f"{kept.name}-elb"]
         succeeded(stack.run("teardown", {"domain": kept.domain}))
         after = snapshot(aws)
         for each in (world, kept, expired):
@@ -101,7 +96,7 @@ def test_a_dry_run_says_what_would_go(aws: LocalAws, stack: Stack, world: World)
     provision(stack, world)
     before, mark = snapshot(aws), len(aws.calls())
     plan = succeeded(stack.run("nightly", {"dryRun": True, "warn": True})).output
-    assert plan["environments"] == [{"name": name(world), "hourly": HOURLY, "spared": None}]
+    assert plan["environments"] == [{"name": world.name, "hourly": HOURLY, "spared": None}]
     assert plan["saves"] == {"hourly": HOURLY, "monthly": MONTHLY}
     assert stack.changes(mark) == []
     assert differences(before, snapshot(aws)) == []
@@ -116,9 +111,9 @@ def test_one_stuck_environment_holds_up_no_other(aws: LocalAws, stack: Stack, wo
         night = fall(stack)
         assert (night.status, night.error) == ("FAILED", "TeardownIncomplete")
         answer = json.loads(night.cause)
-        assert answer["removed"] == [name(world)]
+        assert answer["removed"] == [world.name]
         [failed] = answer["failed"]
-        assert failed["name"] == name(stuck)
+        assert failed["name"] == stuck.name
         assert group in failed["why"]
         assert load_balancers(aws) == []
 
@@ -133,7 +128,7 @@ def test_a_night_goes_on_where_the_sum_cannot_be_made(aws: LocalAws, stack: Stac
         night = succeeded(fall(stack))
     finally:
         aws.client("lambda").update_function_configuration(FunctionName=function, Environment=settings)
-    assert night.output == {"removed": [name(world)], "kept": [], "failed": []}
+    assert night.output == {"removed": [world.name], "kept": [], "failed": []}
 
 
 # --- When ----------------------------------------------------------------------------------------------------------
@@ -178,13 +173,13 @@ def test_mails_say_what_will_go_and_what_went(aws: LocalAws, in_seoul: Stack, wo
         night = succeeded(fall(in_seoul))
         warning, report = in_seoul.mailbox.read()
         assert warning.subject == "Albatross: 1 environment to go in an hour"
-        balancer = f"{name(world)}   https://{world.domain}   $0.0325 an hour"
-        for part in (balancer, f"{name(kept)}   kept until {FAR_FUTURE}", "albatross:keep-until", night.arn):
+        balancer = f"{world.name}   https://{world.domain}   $0.0325 an hour"
+        for part in (balancer, f"{kept.name}   kept until {FAR_FUTURE}", "albatross:keep-until", night.arn):
             assert part in warning.message
         assert report.subject == "Albatross: 1 removed, 1 kept, 0 failed"
         for part in (
-            name(world),
-            f"{name(kept)}   kept until {FAR_FUTURE}",
+            world.name,
+            f"{kept.name}   kept until {FAR_FUTURE}",
             "$0.0325 an hour ($23.73 a month)",
         ):
             assert part in report.message
@@ -197,14 +192,14 @@ def test_what_is_kept_in_the_hour_of_the_warning_stays(aws: LocalAws, in_seoul: 
     try:
         night = in_seoul.fire(in_seoul.schedule("nightly"))
         [warning] = until(in_seoul.mailbox.read, "the warning")
-        assert name(world) in warning.message
-        keep(aws, name(world), FAR_FUTURE)
+        assert world.name in warning.message
+        keep(aws, world.name, FAR_FUTURE)
         ended = succeeded(in_seoul.wait(night))
     finally:
         aws.speed = float("inf")
     assert ended.output["removed"] == []
-    assert [each["name"] for each in ended.output["kept"]] == [name(world)]
-    assert load_balancers(aws) == [f"{name(world)}-elb"]
+    assert [each["name"] for each in ended.output["kept"]] == [world.name]
+    assert load_balancers(aws) == [f"{world.name}-elb"]
 
 
 def test_a_failure_is_told_with_what_to_do(aws: LocalAws, in_seoul: Stack, world: World) -> None:
@@ -213,7 +208,7 @@ def test_a_failure_is_told_with_what_to_do(aws: LocalAws, in_seoul: Stack, world
     assert fall(in_seoul).status == "FAILED"
     _, report = in_seoul.mailbox.read()
     assert report.subject == "Albatross: 0 removed, 0 kept, 1 failed"
-    for part in (group, f'start seoul-teardown with {{"name": "{name(world)}"}}'):
+    for part in (group, f'start seoul-teardown with {{"name": "{world.name}"}}'):
         assert part in report.message
 
 
@@ -262,14 +257,14 @@ def rise(stack: Stack, *worlds: World) -> dict[str, str]:
     said = {back["name"]: back["url"] for back in answer["provisioned"]}
     said |= {away["name"]: away["why"] for away in answer["failed"]}
     assert bool(answer["failed"]) == (ended.status == "FAILED")
-    return {name(world): said[name(world)] for world in worlds if name(world) in said}
+    return {world.name: said[world.name] for world in worlds if world.name in said}
 
 
 def test_the_morning_brings_back_what_the_night_removed(aws: LocalAws, in_seoul: Stack, world: World) -> None:
     first = provision(in_seoul, world, hstsMaxAge=60).output
     succeeded(fall(in_seoul))
     assert load_balancers(aws) == []
-    back = {name(world): f"https://{world.domain}"}
+    back = {world.name: f"https://{world.domain}"}
     assert rise(in_seoul, world) == back
     elb = aws.client("elbv2")
     [balancer] = elb.describe_load_balancers()["LoadBalancers"]
@@ -296,7 +291,7 @@ def test_an_instance_that_the_night_stopped_is_started(aws: LocalAws, in_seoul: 
         return reservation["Instances"][0]["State"]["Name"]
 
     assert state() == "stopped"
-    assert rise(in_seoul, world) == {name(world): f"https://{world.domain}"}
+    assert rise(in_seoul, world) == {world.name: f"https://{world.domain}"}
     assert state() == "running"
 
 
@@ -304,7 +299,7 @@ def test_an_instance_that_its_user_stopped_is_not(aws: LocalAws, in_seoul: Stack
     provision(in_seoul, world)
     succeeded(fall(in_seoul))
     aws.client("ec2").stop_instances(InstanceIds=world.instances)
-    assert "stopped; start it" in rise(in_seoul, world)[name(world)]
+    assert "stopped; start it" in rise(in_seoul, world)[world.name]
 
 
 def test_what_somebody_took_down_stays_down(aws: LocalAws, in_seoul: Stack, world: World) -> None:
@@ -314,7 +309,7 @@ def test_what_somebody_took_down_stays_down(aws: LocalAws, in_seoul: Stack, worl
         succeeded(fall(in_seoul))
         # After all not to come back.
         succeeded(in_seoul.run("teardown", {"domain": other.domain}))
-        assert rise(in_seoul, world, other) == {name(world): f"https://{world.domain}"}
+        assert rise(in_seoul, world, other) == {world.name: f"https://{world.domain}"}
         succeeded(in_seoul.run("teardown", {"domain": world.domain}))
         assert rise(in_seoul, world, other) == {}
 
@@ -326,9 +321,9 @@ def test_one_that_cannot_come_back_holds_up_no_other(aws: LocalAws, in_seoul: St
         succeeded(fall(in_seoul))
         aws.client("ec2").terminate_instances(InstanceIds=gone.instances)
         said = rise(in_seoul, world, gone)
-        assert said[name(world)] == f"https://{world.domain}"
-        assert "InvalidInput" in said[name(gone)]
-        assert gone.instances[0] in said[name(gone)]
+        assert said[world.name] == f"https://{world.domain}"
+        assert "InvalidInput" in said[gone.name]
+        assert gone.instances[0] in said[gone.name]
 
 
 # --- What it costs -------------------------------------------------------------------------------------------------

@@ -8,21 +8,8 @@ import pytest
 
 from .aws.local import LocalAws
 from .aws.stack import Execution, Stack, until
+from .aws.support import MADE
 from .aws.world import World, differences, snapshot
-
-MADE = {
-    "security group": "created",
-    "target group": "created",
-    "load balancer": "created",
-    "HTTP listener": "created",
-    "rule that admits the load balancer": "created",
-    "target": "created",
-    "certificate": "created",
-    "validation record": "created",
-    "HTTPS listener": "created",
-    "redirect to HTTPS": "changed",
-    "alias record": "changed",
-}
 
 
 def provision(stack: Stack, world: World, **more: object) -> dict:
@@ -81,7 +68,7 @@ def assert_agree(planned: dict, applied: dict) -> None:
 
 def test_a_plan_of_nothing_tells_all_that_would_be_made(aws: LocalAws, stack: Stack, world: World) -> None:
     planned = plan(aws, stack, world)
-    name = world.domain.replace(".", "-")
+    name = world.name
     assert (planned["environment"], planned["domain"], planned["mode"]) == (name, world.domain, "plan")
     assert outcomes(planned) == MADE
     assert [step["resource"] for step in planned["steps"] if "id" in step] == [
@@ -400,7 +387,7 @@ def test_a_target_that_goes_has_a_row(aws: LocalAws, stack: Stack, world: World)
 def test_a_plan_names_the_record_that_a_certificate_waits_for(
     aws: LocalAws, stack: Stack, world: World
 ) -> None:
-    record = pending_certificate(world, world.domain.replace(".", "-"))
+    record = pending_certificate(world, world.name)
     planned = plan(aws, stack, world)
     name, value = record["Name"].rstrip("."), record["Value"].rstrip(".")
     assert outcomes(planned) == MADE | {"certificate": "found"}
@@ -483,7 +470,7 @@ CONFLICTS = {
 def test_a_plan_is_refused_as_the_provision_is(
     aws: LocalAws, stack: Stack, world: World, make: Callable[[World, str], None], error: str
 ) -> None:
-    make(world, world.domain.replace(".", "-"))
+    make(world, world.name)
     planned = run_plan(aws, stack, world)
     assert (planned.status, planned.error) == ("FAILED", error), planned.cause
     applied = stack.run("provision", world.input)

@@ -183,7 +183,7 @@ def changes(before: Snapshot, after: Snapshot, world: World) -> Changes:
     """What of the world is not as it was, in words that are the same for every world."""
     known = {
         world.domain: "DOMAIN",
-        world.domain.replace(".", "-"): "NAME",
+        world.name: "NAME",
         world.zone: "ZONE",
         world.vpc: "VPC",
         world.group: "GROUP",

@@ -13,6 +13,20 @@ from .stack import whole_history
 SETTLED = 3600  # AWS seconds after which nothing takes time any more
 ALB_ZONE = "Z35SXDOTRQ7X7K"
 ALB_NAME = "x-elb-1234567890.us-east-1.elb.amazonaws.com"
+# What the first provision of a world does, by resource.
+MADE = {
+    "security group": "created",
+    "target group": "created",
+    "load balancer": "created",
+    "HTTP listener": "created",
+    "rule that admits the load balancer": "created",
+    "target": "created",
+    "certificate": "created",
+    "validation record": "created",
+    "HTTPS listener": "created",
+    "redirect to HTTPS": "changed",
+    "alias record": "changed",
+}
 
 
 @contextmanager

@@ -80,6 +80,11 @@ class World:
         self.backend.close()
 
     @property
+    def name(self) -> str:
+        """The name that an environment for the domain has by default."""
+        return self.domain.replace(".", "-")
+
+    @property
     def input(self) -> dict:
         """The shortest input of a provision."""
         return {"domain": self.domain, "instances": self.instances}
