@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.aws.fleet import MOST_EVENTS, NIGHT_SECONDS, SETTLED, Watch, is_throttled
+from tests.aws.fleet import MOST_EVENTS, NIGHT_SECONDS, SETTLED, Watch, is_throttled, watching
 from tests.aws.local import LocalAws
 from tests.aws.stack import Execution, Stack
 from tests.aws.strict.throttle import ACCOUNT, OPERATIONS
@@ -50,12 +50,12 @@ def grown(stack: Stack, size: int, speed: float) -> dict:
         aws.speed = speed
         aws.advance(SETTLED)
         aws.throttle()
-        with Watch(aws) as watch:
+        with watching(aws) as watch:
             ended = _provisioned(stack, inputs, speed)
         failed = [f"{each.error} {each.cause}" for each in ended if each.status != "SUCCEEDED"]
         provision = _took(watch, speed) | {"done": size - len(failed), "wrong": failed}
         aws.advance(SETTLED)
-        with Watch(aws) as watch:
+        with watching(aws) as watch:
             night = stack.wait(stack.start("nightly", {}), NIGHT_SECONDS)
     teardown = _took(watch, speed) | {
         "done": len(night.output.get("removed", [])),

@@ -56,7 +56,7 @@ async fn plan(clients: &Clients, input: &Input, run: &str) -> Result<Answer> {
     };
     let list = inventory::list(clients, &environment, input, groups, standing.as_ref(), None).await?;
     let lock = standing.and_then(|standing| standing.lock);
-    if input.dry_run && input.run.is_some() && lock::release(lock.as_ref(), run).is_some() {
+    if input.dry_run && input.run.is_some() && lock::is_held(lock.as_ref(), run) {
         // The provision failed and keeps what stands: nothing but its lock goes.
         inventory::unlock(clients, &environment, run).await?;
     }

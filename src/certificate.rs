@@ -11,7 +11,7 @@ use crate::step::{Outcome, Step};
 use crate::tags::{self, Tags};
 
 /// In the rows of answers.
-const RESOURCE: &str = "certificate";
+pub const RESOURCE: &str = "certificate";
 pub const RECORD: &str = "validation record";
 
 /// A usable certificate of ours, or a dead one.

@@ -609,13 +609,18 @@ pub async fn apply(client: &route53::Client, zone: &str, edits: &[Edit], comment
     let batch = ChangeBatch::builder().comment(comment).set_changes(Some(changes.collect())).build().expect("changes");
     let answer = client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
     match answer.call("route53:ChangeResourceRecordSets") {
-        Err(Error::AwsRefused(refusal)) if is_outdated(&refusal.message) => Err(Error::AwsUnavailable(refusal)),
+        Err(Error::AwsRefused(refusal)) if tells_of_change(&refusal.message) => Err(Error::AwsUnavailable(refusal)),
         other => other.map(drop),
     }
 }
 
+/// [`apply`] has failed as a record has changed since it was read.
+pub fn is_outdated(error: &Error) -> bool {
+    matches!(error, Error::AwsUnavailable(refusal) if tells_of_change(&refusal.message))
+}
+
 /// Route 53 tells these cases of `InvalidChangeBatch` apart in its message alone.
-fn is_outdated(message: &str) -> bool {
+fn tells_of_change(message: &str) -> bool {
     ["already exists", "was not found", "do not match the current values"].iter().any(|text| message.contains(text))
 }
 
@@ -638,7 +643,7 @@ pub async fn ensure_alias(
         let step = pointed(environment, front, &edits);
         edits.push(lock::give_back(domain, run));
         match apply(client, &zone.id, &edits, &comment).await {
-            Err(Error::AwsUnavailable(refusal)) if is_outdated(&refusal.message) => {}
+            Err(error) if is_outdated(&error) => {}
             other => return other.map(|()| step),
         }
     }
@@ -682,13 +687,11 @@ pub async fn ensure_cname(client: &route53::Client, zone: &Zone, record: &Valida
     let create = [Edit::Create(validation(record))];
     match apply(client, &zone.id, &create, "Albatross: validate a certificate").await {
         Ok(()) => Ok(Step::new(certificate::RECORD, &record.name, Outcome::Created)),
-        Err(Error::AwsUnavailable(refusal)) if is_outdated(&refusal.message) => {
-            match plan_cname(client, zone, record).await? {
-                (step, edits) if edits.is_empty() => Ok(step),
-                // Taken away since.
-                _ => Err(Error::AwsUnavailable(refusal)),
-            }
-        }
+        Err(error) if is_outdated(&error) => match plan_cname(client, zone, record).await? {
+            (step, edits) if edits.is_empty() => Ok(step),
+            // Taken away since.
+            _ => Err(error),
+        },
         Err(other) => Err(other),
     }
 }

@@ -21,9 +21,8 @@ use crate::tags::{self, Tags};
 use crate::target_group;
 use crate::teardown::{CertificatePolicy, Decision, Input, Item};
 
-/// In the items; a listing asks for the user's own and for certificates only where they matter.
+/// In the items.
 const ADDRESS: &str = "Elastic IP";
-const CERTIFICATE: &str = "certificate";
 
 pub struct Clients {
     pub config: SdkConfig,
@@ -184,7 +183,7 @@ pub async fn list(
         planned.is_none_or(|items| items.iter().any(goes))
     };
     let certificates =
-        async { if may_go(CERTIFICATE) { certificates(clients, identity, input).await } else { Ok(vec![]) } };
+        async { if may_go(certificate::RESOURCE) { certificates(clients, identity, input).await } else { Ok(vec![]) } };
     let rules = security_group::open_rules(&clients.ec2, stack, name);
     let ((front, targets), rules, certificates) = tokio::try_join!(fronts(clients, identity), rules, certificates)?;
     let tagged = front.iter().map(|front| &front.tags).chain(targets.iter().map(|targets| &targets.tags));
@@ -237,13 +236,8 @@ async fn fronts(
             None => Ok(HashSet::new()),
         }
     };
-    let tagged = tokio::try_join!(load_balancer::tags_of(elb, &arns), instances);
-    // One that went since it was found fails the call for both: list again.
-    let (tagged, instances) = tagged.appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
-    let ours = |arn: &str| {
-        let tags = tagged.iter().find(|(of, _)| of == arn).map(|(_, tags)| tags.clone())?;
-        tags.are_of(stack, name).then_some(tags)
-    };
+    let (mut tags, instances) = tokio::try_join!(load_balancer::tags_of(elb, &arns), instances)?;
+    let mut ours = |arn: &str| tags.remove(arn).filter(|tags| tags.are_of(stack, name));
     let front = front.and_then(|(arn, zones)| Some(load_balancer::Ours { tags: ours(&arn)?, arn, zones }));
     let group = group.and_then(|arn| Some(target_group::Ours { tags: ours(&arn)?, arn, instances }));
     Ok((front, group))
@@ -328,7 +322,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
     let deletes = input.certificate == CertificatePolicy::Delete;
     let stays = |arn: &str| {
         let reason = "free, and the next provision uses it; \"certificate\": \"delete\" deletes it, unless something else uses it";
-        kept(CERTIFICATE, arn, reason)
+        kept(certificate::RESOURCE, arn, reason)
     };
     let mut deletable = vec![];
     let mut listed = vec![];
@@ -340,7 +334,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
         let Some(certificate) = certificate::describe(&clients.acm, &found.arn).await? else { continue };
         let users = certificate.foreign_users(&identity.name);
         if !users.is_empty() {
-            listed.push(kept(CERTIFICATE, &certificate.arn, format!("used by {}", users.join(", "))));
+            listed.push(kept(certificate::RESOURCE, &certificate.arn, format!("used by {}", users.join(", "))));
         } else if certificate::is_dead(&certificate.status) {
             deletable.push((format!("{}: it never recovers", certificate.status), certificate));
         } else if deletes {
@@ -362,7 +356,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
         };
         let arn = certificate.arn;
         let action = Action::Certificate { arn: arn.clone(), zone: identity.zone.clone(), records };
-        listed.push(acted(CERTIFICATE, arn, Decision::Remove, reason, action));
+        listed.push(acted(certificate::RESOURCE, arn, Decision::Remove, reason, action));
     }
     Ok(listed)
 }
@@ -388,7 +382,7 @@ pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) 
     if !has {
         match take(None).await {
             // There is one.
-            Err(Error::AwsUnavailable(refusal)) if refusal.code == "InvalidChangeBatch" => {}
+            Err(error) if dns::is_outdated(&error) => {}
             other => {
                 other?;
                 return standing(clients, identity).await;
@@ -396,7 +390,7 @@ pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) 
         }
     }
     let seen = standing(clients, identity).await?;
-    if seen.as_ref().is_some_and(|standing| lock::release(standing.lock.as_ref(), run).is_some()) {
+    if seen.as_ref().is_some_and(|standing| lock::is_held(standing.lock.as_ref(), run)) {
         return Ok(seen);
     }
     take(seen.as_ref()).await?;

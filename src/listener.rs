@@ -1,5 +1,7 @@
 //! The load balancer's listeners: HTTP:80, which forwards until it redirects, and HTTPS:443.
 
+use std::fmt;
+
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
     Action, ActionTypeEnum, Certificate, ListenerAttribute, ProtocolEnum, RedirectActionConfig,
@@ -70,18 +72,33 @@ impl From<&elb::types::Listener> for Listener {
     }
 }
 
+impl From<&Action> for Does {
+    fn from(action: &Action) -> Self {
+        match action.target_group_arn() {
+            _ if redirects(action) => Does::Redirect,
+            Some(to) => Does::Forward(to.into()),
+            None => Does::Other(action.r#type().map_or("none", |kind| kind.as_str()).into()),
+        }
+    }
+}
+
 impl From<&[Action]> for Does {
     fn from(actions: &[Action]) -> Self {
-        let told = |action: &Action| match action.target_group_arn() {
-            Some(to) => format!("forward to {to}"),
-            None => action.r#type().map_or("none", |kind| kind.as_str()).to_owned(),
-        };
         match actions {
-            [action] if redirects(action) => Does::Redirect,
-            [action] if action.target_group_arn().is_some() => {
-                Does::Forward(action.target_group_arn().unwrap_or_default().into())
+            [action] => action.into(),
+            several => {
+                Does::Other(several.iter().map(|action| Does::from(action).to_string()).collect::<Vec<_>>().join(", "))
             }
-            other => Does::Other(other.iter().map(told).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Does {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Does::Forward(group) => write!(to, "forward to {group}"),
+            Does::Redirect => to.write_str("redirect"),
+            Does::Other(words) => to.write_str(words),
         }
     }
 }
@@ -121,12 +138,7 @@ fn forward(target_group: &str) -> Action {
 
 /// How the action of a listener differs from the forward.
 fn other_action(listener: &Listener, target_group: &str) -> Option<String> {
-    let found = match &listener.does {
-        Does::Forward(to) => format!("forward to {to}"),
-        Does::Redirect => "redirect".into(),
-        Does::Other(other) => other.clone(),
-    };
-    change("default action", found, format!("forward to {target_group}"))
+    change("default action", &listener.does, Does::Forward(target_group.into()))
 }
 
 /// Host, path and query stay as they are by ELB's default.

@@ -42,18 +42,17 @@ impl From<&LoadBalancer> for Front {
     }
 }
 
-/// The tags of one load balancer, target group or listener; none where it is gone.
-pub async fn tags(client: &elb::Client, arn: &str) -> Result<Tags> {
-    let found = tags_of(client, &[arn.to_owned()]).await.unless(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
-    Ok(found.into_iter().flatten().next().map(|(_, tags)| tags).unwrap_or_default())
-}
-
 /// The tags of load balancers and target groups, by ARN.
-pub async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<Vec<(String, Tags)>> {
-    let mut found = vec![];
+///
+/// # Errors
+/// [`Error::AwsUnavailable`] where one went since it was found: it fails the call for all, so look again.
+pub async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<HashMap<String, Tags>> {
+    let mut found = HashMap::new();
     for arns in arns.chunks(TAGS_A_CALL) {
         let answer = client.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
-        let answer = answer.call("elasticloadbalancing:DescribeTags")?;
+        let answer = answer
+            .call("elasticloadbalancing:DescribeTags")
+            .appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
         found.extend(
             answer.tag_descriptions().iter().map(|described| {
                 (described.resource_arn().unwrap_or_default().to_owned(), Tags::from(described.tags()))
@@ -86,23 +85,18 @@ async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalance
 pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Found> {
     let (front, targets) = (environment.load_balancer_name(), environment.target_group_name());
     let (front, targets) = tokio::try_join!(describe(client, &front), target_group::describe(client, &targets))?;
-    let front = front.map(|front| (front.load_balancer_arn().unwrap_or_default().to_owned(), front));
-    let targets = targets.map(|targets| (targets.target_group_arn().unwrap_or_default().to_owned(), targets));
-    let arns: Vec<String> = [front.as_ref().map(|(arn, _)| arn), targets.as_ref().map(|(arn, _)| arn)]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
-    // One that went since it was described fails the call: look again.
-    let tags = tags_of(client, &arns).await.appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound"])?;
-    let mut tags: HashMap<String, Tags> = tags.into_iter().collect();
-    let mut checked = |resource, arn: &str| {
+    let front_arn = front.as_ref().and_then(|front| front.load_balancer_arn());
+    let targets_arn = targets.as_ref().and_then(|targets| targets.target_group_arn());
+    let arns: Vec<String> = [front_arn, targets_arn].into_iter().flatten().map(str::to_owned).collect();
+    let mut tags = tags_of(client, &arns).await?;
+    let mut checked = |resource, arn: Option<&str>| {
+        let arn = arn.unwrap_or_default();
         let tags = tags.remove(arn).unwrap_or_default();
         tags.check(environment, resource, arn).map(|()| tags)
     };
-    let front = front.map(|(arn, front)| checked("load balancer", &arn).map(|tags| (front, tags))).transpose()?;
-    let targets = targets.map(|(arn, targets)| checked("target group", &arn).map(|_| targets)).transpose()?;
-    Ok(Found { front, targets })
+    let front_tags = front.as_ref().map(|_| checked("load balancer", front_arn)).transpose()?;
+    targets.as_ref().map(|_| checked("target group", targets_arn)).transpose()?;
+    Ok(Found { front: front.zip(front_tags), targets })
 }
 
 /// What [`find`] found.
@@ -329,9 +323,8 @@ pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Ours>> {
         }
     }
     let arns: Vec<String> = zones.keys().cloned().collect();
-    // One that went since it was listed fails the call for all of its page: list again.
-    let tagged = tags_of(client, &arns).await.appears_late(&["LoadBalancerNotFound"])?;
-    Ok(tagged
+    Ok(tags_of(client, &arns)
+        .await?
         .into_iter()
         .filter(|(_, tags)| tags.get(tags::STACK) == Some(stack))
         .map(|(arn, tags)| Ours { zones: zones.get(&arn).copied().unwrap_or_default(), arn, tags })

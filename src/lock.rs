@@ -70,9 +70,14 @@ pub fn give_back(domain: &str, run: &str) -> Edit {
     Edit::Delete(record(domain, run))
 }
 
+/// Whether `run` has the lock; `standing` is its record.
+pub fn is_held(standing: Option<&ResourceRecordSet>, run: &str) -> bool {
+    standing.and_then(holder).as_deref() == Some(run)
+}
+
 /// The edit that gives the lock back, where `run` has it; `standing` is its record.
 pub fn release(standing: Option<&ResourceRecordSet>, run: &str) -> Option<Edit> {
-    standing.filter(|record| holder(record).as_deref() == Some(run)).cloned().map(Edit::Delete)
+    standing.filter(|record| is_held(Some(*record), run)).cloned().map(Edit::Delete)
 }
 
 #[cfg(test)]

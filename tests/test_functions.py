@@ -13,6 +13,7 @@ import pytest
 from .aws.authority import Authority
 from .aws.local import LocalAws
 from .aws.stack import InvocationFailed, Stack
+from .aws.support import MADE_BY_CREATE_ALB
 from .aws.world import World, differences, snapshot
 
 # AWS seconds after which nothing that AWS was asked for takes time any more.
@@ -260,14 +261,7 @@ def test_a_group_that_admits_the_subnets_needs_no_opening(aws: LocalAws, stack: 
 def test_create_alb_makes_and_then_finds(aws: LocalAws, stack: Stack, environment: dict) -> None:
     event = {"environment": environment}
     first = stack.invoke("create-alb", event)
-    assert outcomes(first) == {
-        "security group": "created",
-        "target group": "created",
-        "load balancer": "created",
-        "HTTP listener": "created",
-        "rule that admits the load balancer": "created",
-        "target": "created",
-    }
+    assert outcomes(first) == MADE_BY_CREATE_ALB
     second = again(aws, stack, "create-alb", event, tries="CreateSecurityGroup")
     assert {**first, "steps": []} == {**second, "steps": []}
     elb = aws.client("elbv2")

@@ -123,29 +123,31 @@ class Memory:
 
 
 class Watch:
-    """What functions do for the length of a `with` block."""
+    """What functions have done in a `with` block of `watching`."""
 
-    def __init__(self, aws: LocalAws):
-        self._aws = aws
+    # Real ones.
+    seconds: float
+    calls: list[dict]
+    # Those that came faster than AWS takes them.
+    refused: list[dict]
+    # KiB and name of the function whose process held most.
+    peak: int
+    held_by: str
 
-    def __enter__(self) -> "Watch":
-        self._before = (len(self._aws.calls()), len(self._aws.execution_calls()))
-        self._memory = Memory(self._aws.functions_parent)
-        self._watched = self._memory.watched()
-        self._watched.__enter__()
-        self._began = time.monotonic()
-        return self
 
-    def __exit__(self, *raised: object) -> None:
-        # Real ones.
-        self.seconds = time.monotonic() - self._began
-        self._watched.__exit__(*raised)
-        calls = [*self._aws.calls(self._before[0]), *self._aws.execution_calls(self._before[1])]
-        self.calls = [call for call in calls if call["caller"] != "other"]
-        # Those that came faster than AWS takes them.
-        self.refused = [call for call in self.calls if is_throttled(call)]
-        # KiB and name of the function whose process held most.
-        self.peak, self.held_by = max((peak, name) for name, peak in self._memory.peaks.items())
+@contextmanager
+def watching(aws: LocalAws) -> Iterator[Watch]:
+    """Watches for the length of a `with` block; what it has seen is known at the end."""
+    watch, memory = Watch(), Memory(aws.functions_parent)
+    before = (len(aws.calls()), len(aws.execution_calls()))
+    with memory.watched():
+        began = time.monotonic()
+        yield watch
+        watch.seconds = time.monotonic() - began
+    calls = [*aws.calls(before[0]), *aws.execution_calls(before[1])]
+    watch.calls = [call for call in calls if call["caller"] != "other"]
+    watch.refused = [call for call in watch.calls if is_throttled(call)]
+    watch.peak, watch.held_by = max((peak, name) for name, peak in memory.peaks.items())
 
 
 def is_throttled(call: dict) -> bool:
@@ -187,7 +189,7 @@ def night(stack: Stack, count: int, speed: float) -> Night:
         aws.speed = speed
         aws.advance(SETTLED)
         aws.throttle()
-        with Watch(aws) as watch:
+        with watching(aws) as watch:
             ended = stack.wait(stack.start("nightly", {}), NIGHT_SECONDS)
     history = stack.history(ended.arn)
     children = [arn for arn in stack.executions("teardown") if arn not in earlier]
