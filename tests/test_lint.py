@@ -127,7 +127,7 @@ def test_every_call_of_a_function_sorts_errors_alike():
         assert [retriers[0], *retriers[-2:]] == [calls[0][0], *calls[0][-2:]]
         assert retriers[0]["MaxAttempts"] == 0
         for wait in retriers[1:-2]:
-            assert wait["MaxDelaySeconds"] > wait["IntervalSeconds"]
+            assert wait["BackoffRate"] == 1 or wait["MaxDelaySeconds"] > wait["IntervalSeconds"]
 
 
 def test_the_readme_explains_every_error():
