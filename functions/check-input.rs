@@ -1,8 +1,10 @@
 //! First state of provision: checks the whole input and resolves it to an environment, by reads alone; then takes the
 //! environment's lock, unless it is just to plan.
 
-use albatross::environment::{AtDomain, Environment, Input, IpAddressType, Mode};
+use albatross::dns::AtDomain;
+use albatross::environment::{self, Environment, Input, IpAddressType, Mode};
 use albatross::error::Result;
+use albatross::security_group::Ours;
 use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
 use serde::Deserialize;
 use serde_json::Value;
@@ -43,22 +45,22 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         }
     };
     let (stack, name) = (lambda::stack(), input.name());
-    let (instances, zones, groups, ()) = tokio::try_join!(
-        instance::check(ec2, &input.instances),
-        dns::zones(route53),
-        security_group::ours(ec2, &stack, Some(&name)),
-        given_certificate,
-    )?;
+    let own_group = environment::security_group_name(&name);
+    let (instances, zones, ()) =
+        tokio::try_join!(instance::check(ec2, &input.instances), dns::zones(route53), given_certificate)?;
     let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
-    let (subnets, standing) =
-        tokio::try_join!(network::subnets(ec2, &instances.vpc), dns::standing(route53, &zone.id, &input.domain))?;
+    let (subnets, groups, standing) = tokio::try_join!(
+        network::subnets(ec2, &instances.vpc),
+        security_group::named(ec2, instances.group_names.into_iter().chain([own_group.clone()])),
+        dns::standing(route53, &zone.id, &input.domain),
+    )?;
     let chosen = network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones)?;
     if input.ip_address_type == IpAddressType::Dualstack {
         network::check_ipv6(&chosen)?;
     }
     let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
     let groups_to_open =
-        security_group::groups_to_open(ec2, &instances.groups, input.open_instance_group, input.port, &from).await?;
+        security_group::groups_to_open(&groups, &instances.groups, input.open_instance_group, input.port, &from)?;
     let mut environment = Environment {
         stack,
         name,
@@ -81,15 +83,15 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         mode: input.mode,
         complete: false,
         security_group: None,
-        at_domain: AtDomain::Other,
+        at_domain: AtDomain::of(&standing),
     };
-    environment.check_standing(&groups)?;
-    let own = groups.into_iter().find(|group| group.name == environment.security_group_name());
-    environment.security_group = own.map(|group| group.id);
+    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&environment.stack, &environment.name);
+    let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
+    environment.check_standing(&ours)?;
+    environment.security_group = ours.into_iter().next().map(|group| group.id);
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &load_balancer::Front::default(), &standing)?;
     environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);
-    environment.at_domain = dns::at_domain(&environment, &standing);
     let Environment { zone, domain, .. } = &environment;
     match environment.mode {
         Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?,

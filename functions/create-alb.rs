@@ -20,6 +20,8 @@ struct Answer {
     load_balancer: Front,
     /// It stood and served already, for verify-https.
     active: bool,
+    /// Its targets stood and were healthy already, for verify-https.
+    healthy: bool,
     target_group_arn: String,
     security_group_id: String,
     /// For add-https-listener.
@@ -46,8 +48,9 @@ async fn create(
     let (group, group_step, rules) = security_group::ensure(ec2, environment).await?;
     let targets = async {
         let (targets, step) = target_group::ensure(elb, environment, found.targets).await?;
-        let steps = target_group::register(elb, environment, &targets, step.outcome == Outcome::Created).await?;
-        Result::Ok((targets, step, steps))
+        let new = step.outcome == Outcome::Created;
+        let (steps, healthy) = target_group::register(elb, environment, &targets, new).await?;
+        Result::Ok((targets, step, steps, healthy))
     };
     // All to their end: a call that is dropped on its way may still be carried out, beside the rollback.
     let (front, targets, open_steps) = tokio::join!(
@@ -55,10 +58,19 @@ async fn create(
         targets,
         security_group::open(ec2, environment, &group, &rules),
     );
-    let ((front, front_step), (targets, targets_step, target_steps), open_steps) = (front?, targets?, open_steps?);
+    let ((front, front_step), (targets, targets_step, target_steps, healthy), open_steps) =
+        (front?, targets?, open_steps?);
     let new = front_step.outcome == Outcome::Created;
     let (listeners, http_step) = listener::ensure_http(elb, environment, &front.arn, &targets, new).await?;
     let mut steps = vec![group_step, targets_step, front_step, http_step];
     steps.extend(open_steps.into_iter().chain(target_steps));
-    Ok(Answer { load_balancer: front, active, target_group_arn: targets, security_group_id: group, listeners, steps })
+    Ok(Answer {
+        load_balancer: front,
+        active,
+        healthy,
+        target_group_arn: targets,
+        security_group_id: group,
+        listeners,
+        steps,
+    })
 }

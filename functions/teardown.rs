@@ -1,19 +1,19 @@
 //! Takes an environment's lock and lists what stands of it, with what is decided about each; asked to act, carries that
-//! out, until a fresh listing shows nothing left to do. That listing is the proof.
+//! out; then waits for what AWS lets go of late, until a fresh listing shows nothing left to do. That listing is the proof.
 
 use albatross::error::{Error, Result};
 use albatross::inventory::{self, Clients, Identity, Listed};
 use albatross::teardown::{Input, Item, settle};
-use albatross::{aws, environment, lambda, lock};
+use albatross::{aws, dns, environment, lambda, lock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Event {
     input: Value,
-    /// The first call's answer; without it this is the first call.
+    /// The answer of the call before; without it this is the first call, which plans.
     plan: Option<Answer>,
-    /// The plan was made a moment ago, and nothing of it is carried out yet.
+    /// Its list holds: it is not known to be outdated.
     #[serde(default)]
     fresh: bool,
     /// ARN of the execution.
@@ -24,9 +24,11 @@ struct Event {
 struct Answer {
     environment: Identity,
     items: Vec<Item>,
-    /// Of a plan: those of the items that are not kept.
+    /// Of a plan: those of the items that are not kept. Once acted on: those that AWS has not let go of yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     todo: Vec<Listed>,
+    #[serde(default)]
+    acted: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -61,42 +63,94 @@ async fn plan(clients: &Clients, input: &Input, run: &str) -> Result<Answer> {
         inventory::unlock(clients, &environment, run).await?;
     }
     let items = list.iter().map(|listed| listed.item.clone()).collect();
-    Ok(Answer { environment, items, todo: list.into_iter().filter(|listed| listed.action.is_some()).collect() })
+    Ok(Answer { environment, items, todo: unsettled(list), acted: false })
 }
 
 async fn remove(clients: &Clients, input: &Input, run: &str, plan: Answer, fresh: bool) -> Result<Answer> {
-    let Answer { mut environment, items, mut todo } = plan;
-    if !fresh {
-        let groups = inventory::learn(clients, &mut environment).await?;
-        let standing = inventory::lock(clients, &environment, run, true).await?;
-        todo = inventory::list(clients, &environment, input, groups, standing.as_ref(), Some(&items)).await?;
+    if fresh {
+        let waiting = if plan.acted {
+            await_release(clients, &plan.environment, &plan.todo).await.map(|()| vec![])
+        } else {
+            act(clients, &plan.environment, &plan.todo).await
+        };
+        let done = match waiting {
+            Ok(waiting) => finish(clients, input, run, &plan, plan.environment.clone(), waiting).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            // A record has changed since it was listed, or the lock was given back and the answer to that was lost.
+            Err(error) if dns::is_outdated(&error) => {}
+            other => return other,
+        }
     }
-    act(clients, &environment, &todo).await?;
+    let mut environment = plan.environment.clone();
     let groups = inventory::learn(clients, &mut environment).await?;
-    let last = inventory::list(clients, &environment, input, groups, None, Some(&items)).await?;
-    let left: Vec<String> = last.iter().filter(|listed| listed.action.is_some()).map(named).collect();
-    if !left.is_empty() {
-        return Err(Error::StillDeleting(left.join(", ")));
-    }
-    inventory::unlock(clients, &environment, run).await?;
-    let last = last.into_iter().map(|listed| listed.item).collect();
-    Ok(Answer { environment, items: settle(items, last), todo: vec![] })
+    let standing = inventory::lock(clients, &environment, run, true).await?;
+    let list = inventory::list(clients, &environment, input, groups, standing.as_ref(), Some(&plan.items)).await?;
+    let waiting = act(clients, &environment, &list).await?;
+    finish(clients, input, run, &plan, environment, waiting).await
 }
 
-/// Carries out all that it can: a wait holds up only its own resource, a refusal ends it.
-async fn act(clients: &Clients, environment: &Identity, list: &[Listed]) -> Result<()> {
-    let mut waits = vec![];
+/// Where nothing is waiting, the proof and the end of the lock; else what is to be waited for, which is an error once the
+/// machine waits.
+async fn finish(
+    clients: &Clients,
+    input: &Input,
+    run: &str,
+    plan: &Answer,
+    mut environment: Identity,
+    mut waiting: Vec<Listed>,
+) -> Result<Answer> {
+    let items = plan.items.clone();
+    if waiting.is_empty() {
+        let groups = inventory::learn(clients, &mut environment).await?;
+        let last = inventory::list(clients, &environment, input, groups, None, Some(&items)).await?;
+        if last.iter().all(|listed| listed.action.is_none()) {
+            inventory::unlock(clients, &environment, run).await?;
+            let last = last.into_iter().map(|listed| listed.item).collect();
+            return Ok(Answer { environment, items: settle(items, last), todo: vec![], acted: true });
+        }
+        // What the lists before did not show yet.
+        act(clients, &environment, &last).await?;
+        waiting = unsettled(last);
+    }
+    if plan.acted {
+        let named = |listed: &Listed| format!("{} {}", listed.item.resource, listed.item.id);
+        return Err(Error::StillDeleting(waiting.iter().map(named).collect::<Vec<_>>().join(", ")));
+    }
+    Ok(Answer { environment, items, todo: waiting, acted: true })
+}
+
+/// Carries out all that it can, and answers what AWS has not let go of yet: a wait holds up only its own resource, a
+/// refusal ends it.
+async fn act(clients: &Clients, environment: &Identity, list: &[Listed]) -> Result<Vec<Listed>> {
+    let mut waiting = vec![];
     for listed in list {
         let Some(action) = &listed.action else { continue };
         match inventory::carry_out(clients, environment, action).await {
-            Err(Error::StillDeleting(what)) => waits.push(what),
-            other => other?,
+            Err(Error::StillDeleting(_)) => waiting.push(listed.clone()),
+            other => tell(listed, other)?,
         }
-        tracing::info!(resource = listed.item.resource, id = listed.item.id, decision = ?listed.item.decision);
     }
-    if waits.is_empty() { Ok(()) } else { Err(Error::StillDeleting(waits.join("; "))) }
+    Ok(waiting)
 }
 
-fn named(listed: &Listed) -> String {
-    format!("{} {}", listed.item.resource, listed.item.id)
+/// Carries out what was waiting, from the end of the list: the group is held longest, and a look at it takes one call.
+async fn await_release(clients: &Clients, environment: &Identity, waiting: &[Listed]) -> Result<()> {
+    for listed in waiting.iter().rev() {
+        let Some(action) = &listed.action else { continue };
+        tell(listed, inventory::carry_out_released(clients, environment, action).await)?;
+    }
+    Ok(())
+}
+
+/// Into the log, what is done.
+fn tell(listed: &Listed, done: Result<()>) -> Result<()> {
+    done.inspect(
+        |()| tracing::info!(resource = listed.item.resource, id = listed.item.id, decision = ?listed.item.decision),
+    )
+}
+
+fn unsettled(list: Vec<Listed>) -> Vec<Listed> {
+    list.into_iter().filter(|listed| listed.action.is_some()).collect()
 }

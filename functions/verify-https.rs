@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 struct Event {
     environment: Environment,
     load_balancer: Front,
-    /// As create-alb found it: then it need not be asked again.
+    /// As create-alb found them: then they need not be asked for again.
     active: bool,
+    healthy: bool,
     target_group_arn: String,
 }
 
@@ -29,11 +30,13 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn verify(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
-    let Event { environment, load_balancer, active, target_group_arn } = event;
+    let Event { environment, load_balancer, active, healthy, target_group_arn } = event;
     if !active {
         load_balancer::check_active(elb, &load_balancer.arn).await?;
     }
-    target_group::check_health(elb, environment, target_group_arn).await?;
+    if !healthy {
+        target_group::check_health(elb, environment, target_group_arn).await?;
+    }
     let mut checks = vec![
         Check::passed("load balancer active", &load_balancer.arn),
         Check::passed("targets healthy", format!("{} of {}", environment.instances.len(), environment.instances.len())),

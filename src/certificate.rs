@@ -1,9 +1,12 @@
 //! The certificate: found or requested, waited for, and deleted on request.
 
+use std::collections::BTreeSet;
+
 use acm::types::{CertificateDetail, CertificateStatus, Filters, KeyAlgorithm, RecordType, Tag, ValidationMethod};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_acm as acm;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::environment::{Environment, load_balancer_name};
 use crate::error::{Call, Codes, Error, Result};
@@ -49,6 +52,12 @@ pub fn is_dead(status: &CertificateStatus) -> bool {
 }
 
 impl Certificate {
+    /// As a list tells of one.
+    fn issued(arn: String) -> Self {
+        let (names, records, in_use_by) = (vec![], vec![], vec![]);
+        Certificate { arn, status: CertificateStatus::Issued, reason: String::new(), names, records, in_use_by }
+    }
+
     /// The certificate is for this host name, itself or by a wildcard of its parent.
     pub fn covers(&self, domain: &str) -> bool {
         let wildcard = domain.split_once('.').map(|(_, parent)| format!("*.{parent}"));
@@ -151,26 +160,32 @@ async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool)
     Ok(found)
 }
 
-/// All certificates of the environment for its domain, in the order of their ARNs.
-pub async fn ours(client: &acm::Client, stack: &str, environment: &str, domain: &str) -> Result<Vec<Listed>> {
-    let mut ours = vec![];
-    for found in listed(client, |_, first| first == domain).await? {
-        let tagged = client.list_tags_for_certificate().certificate_arn(&found.arn).send().await;
-        let tagged = tagged.call("acm:ListTagsForCertificate").unless(&["ResourceNotFoundException"])?;
-        if tagged.is_some_and(|answer| Tags::from(answer.tags()).are_of(stack, environment)) {
-            ours.push(found);
-        }
-    }
-    Ok(ours)
+/// All certificates whose first name is the domain, whosever, in the order of their ARNs.
+pub async fn of_domain(client: &acm::Client, domain: &str) -> Result<Vec<Listed>> {
+    listed(client, |_, first| first == domain).await
 }
 
-/// Those of an environment; none where it has been given one.
+/// Whether a certificate carries the environment's tags; one that is gone does not.
+pub async fn is_ours(client: &acm::Client, arn: &str, stack: &str, environment: &str) -> Result<bool> {
+    let tagged = client.list_tags_for_certificate().certificate_arn(arn).send().await;
+    let tagged = tagged.call("acm:ListTagsForCertificate").unless(&["ResourceNotFoundException"])?;
+    Ok(tagged.is_some_and(|answer| Tags::from(answer.tags()).are_of(stack, environment)))
+}
+
+/// Those of an environment; none where it has been given one. An issued one is all there is to know.
 pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec<Certificate>> {
     let mut found = vec![];
-    if environment.certificate_arn.is_none() {
-        for one in ours(client, &environment.stack, &environment.name, &environment.domain).await? {
-            found.extend(describe(client, &one.arn).await?);
+    if environment.certificate_arn.is_some() {
+        return Ok(found);
+    }
+    for one in of_domain(client, &environment.domain).await? {
+        if !is_ours(client, &one.arn, &environment.stack, &environment.name).await? {
+            continue;
         }
+        if one.status == CertificateStatus::Issued {
+            return Ok(vec![Certificate::issued(one.arn)]);
+        }
+        found.extend(describe(client, &one.arn).await?);
     }
     Ok(found)
 }
@@ -234,23 +249,30 @@ pub async fn request(client: &acm::Client, environment: &Environment, mut dead: 
 /// Answers the ARN of one that does.
 pub async fn sharing_record(
     config: &SdkConfig,
-    regions: &[String],
+    regions: Vec<String>,
     domain: &str,
     than: &[String],
 ) -> Result<Option<String>> {
-    let wildcard = format!("*.{domain}");
-    let is_for = |names: &[String], first: &str| {
-        let same = |name: &str| name == domain || name == wildcard;
-        same(first) || names.iter().any(|name| same(name))
-    };
-    for region in regions {
-        let regional = acm::config::Builder::from(config).region(Region::new(region.clone())).build();
-        let found = listed(&acm::Client::from_conf(regional), is_for).await?;
-        if let Some(other) = found.into_iter().find(|found| !than.contains(&found.arn)) {
-            return Ok(Some(other.arn));
-        }
+    let mut asked: JoinSet<_> = regions
+        .into_iter()
+        .map(|region| {
+            let regional = acm::config::Builder::from(config).region(Region::new(region)).build();
+            needing_record(acm::Client::from_conf(regional), domain.to_owned())
+        })
+        .collect();
+    let mut others = BTreeSet::new();
+    while let Some(found) = asked.join_next().await {
+        let found = found.expect("asking a region does not panic")?;
+        others.extend(found.into_iter().map(|found| found.arn).filter(|arn| !than.contains(arn)));
     }
-    Ok(None)
+    Ok(others.pop_first())
+}
+
+/// A region's certificates that need the validation CNAME of a domain.
+async fn needing_record(client: acm::Client, domain: String) -> Result<Vec<Listed>> {
+    let wildcard = format!("*.{domain}");
+    let same = |name: &str| name == domain || name == wildcard;
+    listed(&client, |names, first| same(first) || names.iter().any(|name| same(name))).await
 }
 
 /// Deletes a certificate of ours. Again is safe.

@@ -11,7 +11,7 @@ use route53::types::{
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, ValidationRecord};
-use crate::environment::{AtDomain, DnsPolicy, Environment, IpAddressType, Zone};
+use crate::environment::{DnsPolicy, Environment, IpAddressType, Zone};
 use crate::error::{Call, Error, Result};
 use crate::load_balancer::Front;
 use crate::lock;
@@ -311,49 +311,80 @@ pub enum Edit {
     Create(#[serde(with = "carried")] ResourceRecordSet),
 }
 
-/// A record set on its way from a teardown's plan to its act, with the fields that ours have. Where somebody has given
-/// one more, as a routing policy, Route 53 refuses to delete it without, and the next listing has it whole.
-mod carried {
-    use super::{AliasTarget, ResourceRecordSet, resource_record};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+/// A record set on its way from one function to the next, with the fields that ours have. Where somebody has given one more,
+/// as a routing policy, Route 53 refuses to delete it without, and the next listing has it whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Carried {
+    name: String,
+    kind: String,
+    ttl: Option<i64>,
+    values: Vec<String>,
+    alias: Option<CarriedAlias>,
+}
 
-    #[derive(Serialize, Deserialize)]
-    struct Record {
-        name: String,
-        kind: String,
-        ttl: Option<i64>,
-        values: Vec<String>,
-        alias: Option<Alias>,
-    }
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct CarriedAlias {
+    dns_name: String,
+    zone: String,
+    health: bool,
+}
 
-    #[derive(Serialize, Deserialize)]
-    struct Alias {
-        dns_name: String,
-        zone: String,
-        health: bool,
-    }
-
-    pub fn serialize<S: Serializer>(record: &ResourceRecordSet, to: S) -> Result<S::Ok, S::Error> {
-        let alias = record.alias_target().map(|alias| Alias {
+impl From<&ResourceRecordSet> for Carried {
+    fn from(record: &ResourceRecordSet) -> Self {
+        let alias = record.alias_target().map(|alias| CarriedAlias {
             dns_name: alias.dns_name().into(),
             zone: alias.hosted_zone_id().into(),
             health: alias.evaluate_target_health(),
         });
         let values = record.resource_records().iter().map(|value| value.value().into()).collect();
         let (name, kind) = (record.name().into(), record.r#type().as_str().into());
-        Record { name, kind, ttl: record.ttl(), values, alias }.serialize(to)
+        Carried { name, kind, ttl: record.ttl(), values, alias }
     }
+}
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ResourceRecordSet, D::Error> {
-        let Record { name, kind, ttl, values, alias } = Record::deserialize(from)?;
-        let alias = alias.map(|alias| {
-            let target = AliasTarget::builder().dns_name(alias.dns_name).hosted_zone_id(alias.zone);
+impl From<&Carried> for ResourceRecordSet {
+    fn from(carried: &Carried) -> Self {
+        let Carried { name, kind, ttl, values, alias } = carried;
+        let alias = alias.as_ref().map(|alias| {
+            let target = AliasTarget::builder().dns_name(&alias.dns_name).hosted_zone_id(&alias.zone);
             target.evaluate_target_health(alias.health).build().expect("all fields")
         });
         let values: Vec<_> = values.iter().map(|value| resource_record(value)).collect();
-        let record = ResourceRecordSet::builder().name(name).r#type(kind.as_str().into()).set_ttl(ttl);
+        let record = ResourceRecordSet::builder().name(name).r#type(kind.as_str().into()).set_ttl(*ttl);
         let record = record.set_resource_records((!values.is_empty()).then_some(values)).set_alias_target(alias);
-        Ok(record.build().expect("a name and a type"))
+        record.build().expect("a name and a type")
+    }
+}
+
+mod carried {
+    use super::{Carried, ResourceRecordSet};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(record: &ResourceRecordSet, to: S) -> Result<S::Ok, S::Error> {
+        Carried::from(record).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ResourceRecordSet, D::Error> {
+        Carried::deserialize(from).map(|carried| ResourceRecordSet::from(&carried))
+    }
+}
+
+/// What check-input saw at the domain, so that [`ensure_alias`] need not read it again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtDomain {
+    addresses: Vec<Carried>,
+    ownership: Option<Carried>,
+}
+
+impl AtDomain {
+    pub fn of(standing: &Standing) -> Self {
+        let addresses = standing.records.iter().filter(|record| is_address(record)).map(Carried::from).collect();
+        AtDomain { addresses, ownership: standing.ownership.as_ref().map(Carried::from) }
+    }
+
+    fn standing(&self) -> Standing {
+        let records = self.addresses.iter().map(ResourceRecordSet::from).collect();
+        Standing { records, ownership: self.ownership.as_ref().map(ResourceRecordSet::from), lock: None }
     }
 }
 
@@ -461,25 +492,6 @@ pub fn diff(environment: &Environment, front: &Front, edits: &[Edit]) -> Vec<Str
 pub fn is_owned(stack: &str, environment: &str, domain: &str, standing: &Standing) -> bool {
     let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
     ownership.is_some_and(|ownership| ownership.is_of(stack, environment))
-}
-
-/// What of the standing records [`ensure_alias`] need not read again.
-pub fn at_domain(environment: &Environment, standing: &Standing) -> AtDomain {
-    if standing.ownership.is_none() && !standing.records.iter().any(is_address) {
-        return AtDomain::Nothing;
-    }
-    let alias = standing.records.iter().find_map(|record| record.alias_target());
-    let there = alias.map(|to| Front {
-        dns_name: to.dns_name().trim_end_matches('.').into(),
-        canonical_hosted_zone_id: to.hosted_zone_id().into(),
-        ..Front::default()
-    });
-    match there {
-        Some(there) if point(environment, &there, standing).is_ok_and(|edits| edits.is_empty()) => {
-            AtDomain::Aliases { dns_name: there.dns_name, canonical_hosted_zone_id: there.canonical_hosted_zone_id }
-        }
-        _ => AtDomain::Other,
-    }
 }
 
 fn wanted_aliases(environment: &Environment, front: &Front) -> Vec<ResourceRecordSet> {
@@ -639,13 +651,12 @@ pub async fn ensure_alias(
 ) -> Result<Step> {
     let Environment { zone, domain, .. } = environment;
     let comment = format!("Albatross: point {domain} at its load balancer");
-    if let Some(mut edits) = known_edits(environment, front)? {
-        let step = pointed(environment, front, &edits);
-        edits.push(lock::give_back(domain, run));
-        match apply(client, &zone.id, &edits, &comment).await {
-            Err(error) if is_outdated(&error) => {}
-            other => return other.map(|()| step),
-        }
+    let mut edits = point(environment, front, &environment.at_domain.standing())?;
+    let step = pointed(environment, front, &edits);
+    edits.push(lock::give_back(domain, run));
+    match apply(client, &zone.id, &edits, &comment).await {
+        Err(error) if is_outdated(&error) => {}
+        other => return other.map(|()| step),
     }
     let standing = standing(client, &zone.id, domain).await?;
     let mut edits = point(environment, front, &standing)?;
@@ -664,19 +675,6 @@ pub async fn ensure_alias(
         apply(client, &zone.id, &edits, &comment).await?;
     }
     Ok(step)
-}
-
-/// The edits of [`point`], where what check-input saw at the domain tells them.
-fn known_edits(environment: &Environment, front: &Front) -> Result<Option<Vec<Edit>>> {
-    match &environment.at_domain {
-        AtDomain::Nothing => point(environment, front, &Standing::default()).map(Some),
-        AtDomain::Aliases { dns_name, canonical_hosted_zone_id } => {
-            let same = dns_name.eq_ignore_ascii_case(&front.dns_name)
-                && *canonical_hosted_zone_id == front.canonical_hosted_zone_id;
-            Ok(same.then(Vec::new))
-        }
-        AtDomain::Other => Ok(None),
-    }
 }
 
 /// A validation CNAME, written once.
@@ -799,22 +797,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_the_lock_tells_the_edits_or_nothing() {
-        let mut environment = environment(DnsPolicy::Takeover);
-        let mut known = |records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>| {
-            environment.at_domain =
-                at_domain(&environment, &Standing { records: records.to_vec(), ownership, lock: None });
-            let edits = |front| known_edits(&environment, &front).unwrap().map(|edits| summary(&edits));
-            (edits(front("our-elb.amazonaws.com")), edits(front("new-elb.amazonaws.com")))
-        };
-        let create = || Some("create A, create TXT".to_owned());
-        assert_eq!(known(&[], None), (create(), create()));
-        assert_eq!(known(&[plain(DOMAIN, RrType::Mx, 300, "10 mail.example.com")], None), (create(), create()));
-        assert_eq!(known(&[our_alias()], Some(owned(vec![]))), (Some(String::new()), None));
-        for (records, ownership) in
-            [(vec![], Some(owned(vec![]))), (vec![a(INSTANCE)], None), (vec![our_alias()], None)]
-        {
-            assert_eq!(known(&records, ownership), (None, None));
+    fn what_was_seen_before_the_lock_tells_the_same_edits() {
+        let (environment, front) = (environment(DnsPolicy::Takeover), front("our-elb.amazonaws.com"));
+        let previous = || vec![a(INSTANCE)];
+        let cases = [
+            (vec![], None, "create A, create TXT"),
+            (vec![plain(DOMAIN, RrType::Mx, 300, "10 mail.example.com")], None, "create A, create TXT"),
+            (vec![a(INSTANCE)], None, "delete A, create A, create TXT"),
+            (vec![our_alias()], Some(owned(previous())), ""),
+            (vec![], Some(owned(previous())), "create A"),
+        ];
+        for (records, ownership, wanted) in cases {
+            let standing = Standing { records, ownership, lock: None };
+            let sent = serde_json::to_string(&AtDomain::of(&standing)).unwrap();
+            let carried: AtDomain = serde_json::from_str(&sent).unwrap();
+            let edits = point(&environment, &front, &carried.standing()).unwrap();
+            assert_eq!(edits, point(&environment, &front, &standing).unwrap());
+            assert_eq!(summary(&edits), wanted);
         }
     }
 

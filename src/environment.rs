@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
+use crate::dns::AtDomain;
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::lock;
@@ -188,22 +189,8 @@ pub struct Environment {
     pub complete: bool,
     /// Id of the load balancer's security group, where it stands.
     pub security_group: Option<String>,
+    /// As it stood before the lock was taken.
     pub at_domain: AtDomain,
-}
-
-/// What was read at the domain before the lock was taken, where it need not be read again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum AtDomain {
-    /// No address and no ownership record.
-    Nothing,
-    /// The aliases that the environment wants, if its load balancer has this DNS name and this hosted zone id.
-    #[serde(rename_all = "camelCase")]
-    Aliases {
-        dns_name: String,
-        canonical_hosted_zone_id: String,
-    },
-    Other,
 }
 
 /// A public hosted zone.
@@ -225,7 +212,7 @@ impl Environment {
     }
 
     pub fn security_group_name(&self) -> String {
-        load_balancer_name(&self.name)
+        security_group_name(&self.name)
     }
 
     /// For APIs that take one: the same for the same environment and `salt`, whoever asks and how often.
@@ -296,13 +283,17 @@ impl Environment {
             mode: Mode::Apply,
             complete: false,
             security_group: None,
-            at_domain: AtDomain::Nothing,
+            at_domain: AtDomain::default(),
         }
     }
 }
 
 pub fn load_balancer_name(environment: &str) -> String {
     format!("{environment}-elb")
+}
+
+pub fn security_group_name(environment: &str) -> String {
+    load_balancer_name(environment)
 }
 
 pub fn target_group_name(environment: &str) -> String {

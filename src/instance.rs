@@ -1,6 +1,6 @@
 //! The user's instances: checked before they become targets; stopped or terminated at teardown with consent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use aws_sdk_ec2 as ec2;
 use ec2::types::{Filter, Instance, InstanceStateName};
@@ -24,8 +24,9 @@ pub struct Found {
     pub targets: Vec<Target>,
     /// Availability Zones, in the order of the instances.
     pub zones: Vec<String>,
-    /// For each instance its security groups, in the instance's order.
+    /// For each instance the ids of its security groups, in the instance's order.
     pub groups: Vec<Vec<String>>,
+    pub group_names: BTreeSet<String>,
 }
 
 /// Describes the instances of an input, each checked to exist, run, and lie in one VPC.
@@ -44,7 +45,8 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         answer => answer?,
     };
     let all: Vec<&Instance> = answer.reservations().iter().flat_map(|reservation| reservation.instances()).collect();
-    let mut found = Found { vpc: String::new(), targets: vec![], zones: vec![], groups: vec![] };
+    let mut found =
+        Found { vpc: String::new(), targets: vec![], zones: vec![], groups: vec![], group_names: BTreeSet::new() };
     for (index, id) in ids.iter().enumerate() {
         let wrong = |problem: String| Err(Error::input(format!("$.instances[{index}]"), problem));
         let Some(instance) = all.iter().find(|instance| instance.instance_id() == Some(id)) else {
@@ -69,9 +71,9 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         }
         let zone = instance.placement().and_then(|placement| placement.availability_zone());
         found.zones.push(zone.unwrap_or_default().into());
-        found
-            .groups
-            .push(instance.security_groups().iter().filter_map(|group| group.group_id()).map(Into::into).collect());
+        let groups = instance.security_groups();
+        found.groups.push(groups.iter().filter_map(|group| group.group_id()).map(Into::into).collect());
+        found.group_names.extend(groups.iter().filter_map(|group| group.group_name()).map(Into::into));
         found.targets.push(Target { id: id.clone(), addresses: [public(instance), ipv6(instance)].concat() });
     }
     Ok(found)

@@ -58,13 +58,13 @@ pub struct Identity {
 }
 
 /// A list item and how to carry its decision out; `None` where it is kept.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listed {
     pub item: Item,
     pub action: Option<Action>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Action {
     Records {
         zone: String,
@@ -132,7 +132,7 @@ pub async fn learn(clients: &Clients, identity: &mut Identity) -> Result<Vec<sec
     let groups = security_group::ours(&clients.ec2, &identity.stack, Some(&identity.name)).await?;
     let mut tagged = groups.first().map(|group| group.tags.clone());
     if tagged.is_none() && (identity.domain.is_none() || identity.zone.is_none()) {
-        let (front, targets) = fronts(clients, identity).await?;
+        let (front, targets) = fronts(clients, identity, true).await?;
         tagged = front.map(|front| front.tags).or(targets.map(|targets| targets.tags));
     }
     if let Some(tags) = tagged {
@@ -184,8 +184,11 @@ pub async fn list(
     };
     let certificates =
         async { if may_go(certificate::RESOURCE) { certificates(clients, identity, input).await } else { Ok(vec![]) } };
-    let rules = security_group::open_rules(&clients.ec2, stack, name);
-    let ((front, targets), rules, certificates) = tokio::try_join!(fronts(clients, identity), rules, certificates)?;
+    // AWS deletes no group that a load balancer stands in or a rule names: where ours has gone, so have they.
+    let gone = groups.is_empty() && planned.is_some() && may_go(security_group::RESOURCE);
+    let rules = async { if gone { Ok(vec![]) } else { security_group::open_rules(&clients.ec2, stack, name).await } };
+    let ((front, targets), rules, certificates) =
+        tokio::try_join!(fronts(clients, identity, !gone), rules, certificates)?;
     let tagged = front.iter().map(|front| &front.tags).chain(targets.iter().map(|targets| &targets.tags));
     tagged.into_iter().try_for_each(|tags| check_domain(identity, tags))?;
     let ids = targets.as_ref().map(|targets| targets.instances.clone()).unwrap_or_default();
@@ -216,19 +219,23 @@ pub async fn list(
     }));
     list.extend(certificates);
     list.extend(groups.into_iter().map(|group| {
-        acted("security group", &group.id, Decision::Remove, "ours", Action::SecurityGroup(group.id.clone()))
+        let action = Action::SecurityGroup(group.id.clone());
+        acted(security_group::RESOURCE, &group.id, Decision::Remove, "ours", action)
     }));
     Ok(list)
 }
 
-/// The load balancer and the target group of the environment's name where they are ours; somebody else's are left out.
+/// The load balancer, where one `may_stand`, and the target group of the environment's name where they are ours; somebody
+/// else's are left out.
 async fn fronts(
     clients: &Clients,
     identity: &Identity,
+    may_stand: bool,
 ) -> Result<(Option<load_balancer::Ours>, Option<target_group::Ours>)> {
     let Identity { stack, name, .. } = identity;
     let elb = &clients.elb;
-    let (front, group) = tokio::try_join!(load_balancer::named(elb, name), target_group::named(elb, name))?;
+    let front = async { if may_stand { load_balancer::named(elb, name).await } else { Ok(None) } };
+    let (front, group) = tokio::try_join!(front, target_group::named(elb, name))?;
     let arns: Vec<String> = front.iter().map(|(arn, _)| arn).chain(&group).cloned().collect();
     let instances = async {
         match &group {
@@ -321,14 +328,17 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
     let Some(domain) = &identity.domain else { return Ok(vec![]) };
     let deletes = input.certificate == CertificatePolicy::Delete;
     let stays = |arn: &str| {
-        let reason = "free, and the next provision uses it; \"certificate\": \"delete\" deletes it, unless something else uses it";
+        let reason = "free; where it is ours, the next provision uses it, and \"certificate\": \"delete\" deletes it, unless something else uses it";
         kept(certificate::RESOURCE, arn, reason)
     };
     let mut deletable = vec![];
     let mut listed = vec![];
-    for found in certificate::ours(&clients.acm, &identity.stack, &identity.name, domain).await? {
+    for found in certificate::of_domain(&clients.acm, domain).await? {
         if !deletes && !certificate::is_dead(&found.status) {
             listed.push(stays(&found.arn));
+            continue;
+        }
+        if !certificate::is_ours(&clients.acm, &found.arn, &identity.stack, &identity.name).await? {
             continue;
         }
         let Some(certificate) = certificate::describe(&clients.acm, &found.arn).await? else { continue };
@@ -347,7 +357,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
     let shared = match (going.is_empty(), listed.first()) {
         (true, _) => None,
         (false, Some(staying)) => Some(staying.item.id.clone()),
-        (false, None) => certificate::sharing_record(&clients.config, &regions(clients).await?, domain, &going).await?,
+        (false, None) => certificate::sharing_record(&clients.config, regions(clients).await?, domain, &going).await?,
     };
     for (reason, certificate) in deletable {
         let (reason, records) = match &shared {
@@ -430,6 +440,14 @@ pub async fn carry_out(clients: &Clients, identity: &Identity, action: &Action) 
             }
             certificate::remove(&clients.acm, arn).await
         }
+    }
+}
+
+/// Carries out one decision that AWS has held up once. Again is safe.
+pub async fn carry_out_released(clients: &Clients, identity: &Identity, action: &Action) -> Result<()> {
+    match action {
+        Action::SecurityGroup(id) => security_group::remove_released(&clients.ec2, id).await,
+        other => carry_out(clients, identity, other).await,
     }
 }
 

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns};
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
@@ -15,6 +14,7 @@ use http::{Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::aws;
 use crate::environment::Environment;
 use crate::error::{Error, Result, chain};
 use crate::load_balancer::Front;
@@ -133,8 +133,7 @@ async fn request(
 
 /// Sends it to these addresses if it is to a name. Redirects are not followed.
 async fn send(request: HttpRequest, addresses: Vec<IpAddr>) -> std::result::Result<Response<SdkBody>, BoxError> {
-    let connector =
-        Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_with_resolver(Resolved(addresses));
+    let connector = Connector::builder().tls_provider(aws::TLS).build_with_resolver(Resolved(addresses));
     let answer = tokio::time::timeout(TIMEOUT, connector.call(request)).await;
     Ok(answer.map_err(|_| format!("no answer in {} seconds", TIMEOUT.as_secs()))??.try_into_http1x()?)
 }

@@ -19,7 +19,7 @@ use crate::tags::{self, OPEN, Tags};
 const FRONT_PORTS: [i32; 2] = [80, 443];
 
 /// In the rows of answers.
-const RESOURCE: &str = "security group";
+pub const RESOURCE: &str = "security group";
 const RULE: &str = "rule that admits the load balancer";
 
 /// A group's description cannot be changed later and shows in the console.
@@ -219,19 +219,17 @@ async fn revoke(client: &ec2::Client, group: &str, rule_ids: Vec<String>) -> Res
 // --- The instances' own groups -----------------------------------------------------------------------------------
 
 /// Which of the instances' own groups are to admit the load balancer: for each instance the first that may be opened.
+/// `groups` are their ids, `described` holds them all.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] names the missing rule where none may be opened and none admits the load balancer's subnets.
-pub async fn groups_to_open(
-    client: &ec2::Client,
+pub fn groups_to_open(
+    described: &[SecurityGroup],
     groups: &[Vec<String>],
     open: Option<bool>,
     port: u16,
     subnets: &[IpNet],
 ) -> Result<Vec<String>> {
-    let ids: BTreeSet<&String> = groups.iter().flatten().collect();
-    let by_id = Filter::builder().name("group-id").set_values(Some(ids.into_iter().cloned().collect())).build();
-    let described = describe(client, vec![by_id]).await?;
     let mut to_open = BTreeSet::new();
     for (index, of_instance) in groups.iter().enumerate() {
         let of_instance: Vec<&SecurityGroup> =
@@ -346,21 +344,30 @@ pub struct Ours {
     pub tags: Tags,
 }
 
+impl From<&SecurityGroup> for Ours {
+    fn from(group: &SecurityGroup) -> Self {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ours {
+            id: text(group.group_id()),
+            name: text(group.group_name()),
+            vpc: text(group.vpc_id()),
+            tags: Tags::from(group.tags()),
+        }
+    }
+}
+
 /// The groups of a stack, or of one of its environments. A group is made first and deleted last, so where one stands
 /// an environment stands, whole or in part.
 pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) -> Result<Vec<Ours>> {
     let mut filters = vec![filter(format!("tag:{}", tags::STACK), stack)];
     filters.extend(environment.map(|name| filter(format!("tag:{}", tags::ENVIRONMENT), name)));
-    let groups = describe(client, filters).await?;
-    Ok(groups
-        .into_iter()
-        .map(|group| Ours {
-            tags: Tags::from(group.tags()),
-            name: group.group_name.unwrap_or_default(),
-            vpc: group.vpc_id.unwrap_or_default(),
-            id: group.group_id.unwrap_or_default(),
-        })
-        .collect())
+    Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
+}
+
+/// The groups of these names in all VPCs, whosever.
+pub async fn named(client: &ec2::Client, names: impl IntoIterator<Item = String>) -> Result<Vec<SecurityGroup>> {
+    let names = names.into_iter().collect();
+    describe(client, vec![Filter::builder().name("group-name").set_values(Some(names)).build()]).await
 }
 
 /// A rule of ours in somebody's group.
@@ -388,11 +395,10 @@ pub async fn close(client: &ec2::Client, rule: &OpenRule) -> Result<()> {
     revoke(client, &rule.group, vec![rule.id.clone()]).await
 }
 
-/// Deletes a group of ours.
+/// Deletes a group of ours. Again is safe.
 ///
 /// # Errors
-/// [`Error::StillDeleting`] while interfaces of a deleted load balancer linger, [`Error::TeardownIncomplete`] where
-/// something that is not ours holds the group.
+/// [`Error::StillDeleting`] while anything holds it; what that is, [`remove_released`] looks at.
 pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
     let deleted = client
         .delete_security_group()
@@ -402,45 +408,51 @@ pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
         .call("ec2:DeleteSecurityGroup")
         .unless(&["InvalidGroup.NotFound"]);
     match deleted {
-        Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => Err(holders(client, id).await?),
+        Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => {
+            Err(Error::StillDeleting(format!("security group {id}: {}", refusal.message)))
+        }
         other => other.map(drop),
     }
 }
 
-/// What holds a group that AWS will not delete.
-async fn holders(client: &ec2::Client, id: &str) -> Result<Error> {
-    let (interfaces, referring) = tokio::join!(
-        client.describe_network_interfaces().filters(filter("group-id", id)).send(),
-        describe(client, vec![filter("ip-permission.group-id", id)]),
-    );
-    let interfaces = interfaces.call("ec2:DescribeNetworkInterfaces")?;
-    let (lingering, foreign): (Vec<_>, Vec<_>) = interfaces
+/// Deletes a group of ours as soon as no network interface is in it: one call until then. Again is safe.
+///
+/// # Errors
+/// [`Error::StillDeleting`] while interfaces of a deleted load balancer linger, [`Error::TeardownIncomplete`] where
+/// something that is not ours holds the group.
+pub async fn remove_released(client: &ec2::Client, id: &str) -> Result<()> {
+    let answer = client.describe_network_interfaces().filters(filter("group-id", id)).send().await;
+    let answer = answer.call("ec2:DescribeNetworkInterfaces")?;
+    let (lingering, foreign): (Vec<_>, Vec<_>) = answer
         .network_interfaces()
         .iter()
         .partition(|interface| interface.description().is_some_and(|text| text.starts_with("ELB app/")));
-    let mut held: Vec<String> = foreign
-        .iter()
-        .filter_map(|interface| interface.network_interface_id())
-        .map(|id| format!("network interface {id}"))
-        .collect();
-    held.extend(
-        referring?
-            .iter()
-            .filter_map(|group| group.group_id())
-            .filter(|other| *other != id)
-            .map(|other| format!("a rule in {other}")),
-    );
-    if held.is_empty() {
-        Ok(Error::StillDeleting(format!(
-            "security group {id}: {} interface(s) of the deleted load balancer linger",
-            lingering.len()
-        )))
-    } else {
-        Ok(Error::TeardownIncomplete(format!(
-            "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
-            held.join(" and ")
-        )))
+    let foreign = foreign.iter().filter_map(|interface| interface.network_interface_id());
+    check_held(id, foreign.map(|id| format!("network interface {id}")).collect())?;
+    if !lingering.is_empty() {
+        let count = lingering.len();
+        let what = format!("security group {id}: {count} interface(s) of the deleted load balancer linger");
+        return Err(Error::StillDeleting(what));
     }
+    match remove(client, id).await {
+        Err(Error::StillDeleting(what)) => {
+            let referring = describe(client, vec![filter("ip-permission.group-id", id)]).await?;
+            let others = referring.iter().filter_map(|group| group.group_id()).filter(|other| *other != id);
+            check_held(id, others.map(|other| format!("a rule in {other}")).collect())?;
+            Err(Error::StillDeleting(what))
+        }
+        other => other,
+    }
+}
+
+fn check_held(id: &str, by: Vec<String>) -> Result<()> {
+    if by.is_empty() {
+        return Ok(());
+    }
+    Err(Error::TeardownIncomplete(format!(
+        "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
+        by.join(" and ")
+    )))
 }
 
 #[cfg(test)]

@@ -120,8 +120,14 @@ async fn set_health_check(client: &elb::Client, environment: &Environment, arn: 
         .map(drop)
 }
 
-/// Makes the environment's instances, on its port, the only targets of a group; `new`: the group has none yet.
-pub async fn register(client: &elb::Client, environment: &Environment, arn: &str, new: bool) -> Result<Vec<Step>> {
+/// Makes the environment's instances, on its port, the only targets of a group; `new`: the group has none yet. Answers
+/// besides the rows whether they were that already, and healthy.
+pub async fn register(
+    client: &elb::Client,
+    environment: &Environment,
+    arn: &str,
+    new: bool,
+) -> Result<(Vec<Step>, bool)> {
     let standing = if new { vec![] } else { targets(client, arn).await? };
     let difference = differ(environment, &standing);
     let Difference { missing, excess, .. } = &difference;
@@ -147,7 +153,7 @@ pub async fn register(client: &elb::Client, environment: &Environment, arn: &str
             .await
             .call("elasticloadbalancing:DeregisterTargets")?;
     }
-    Ok(difference.steps())
+    Ok((difference.steps(), ills(environment, &standing).is_empty()))
 }
 
 /// What [`register`] would do to the targets of a group, `None` where it is to be made.
@@ -235,7 +241,12 @@ pub async fn targets(client: &elb::Client, arn: &str) -> Result<Vec<Target>> {
 /// # Errors
 /// [`Error::TargetsNotHealthy`] with each target's state, ELB's reason and what to look at.
 pub async fn check_health(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
-    let targets = targets(client, arn).await?;
+    let ill = ills(environment, &targets(client, arn).await?);
+    if ill.is_empty() { Ok(()) } else { Err(Error::TargetsNotHealthy(ill.join("; "))) }
+}
+
+/// What is wrong with each instance of the environment that is not healthy.
+fn ills(environment: &Environment, targets: &[Target]) -> Vec<String> {
     let mut ill = vec![];
     for instance in &environment.instances {
         match targets.iter().find(|target| target.id == instance.id && target.port == i32::from(environment.port)) {
@@ -250,7 +261,7 @@ pub async fn check_health(client: &elb::Client, environment: &Environment, arn: 
             None => ill.push(format!("{} is not registered; provision again", instance.id)),
         }
     }
-    if ill.is_empty() { Ok(()) } else { Err(Error::TargetsNotHealthy(ill.join("; "))) }
+    ill
 }
 
 /// What to look at, by ELB's reason code.

@@ -26,7 +26,9 @@ def run_all(stack: Stack, starts: list[tuple[str, dict]]) -> list[Execution]:
 
 
 def ended(executions: list[Execution]) -> list[str]:
-    """How each ended: `SUCCEEDED`, or its error."""
+    """How each ended: `SUCCEEDED`, or its error; why is printed, for whom that surprises."""
+    for failed in (execution for execution in executions if execution.status != "SUCCEEDED"):
+        print(f"{failed.arn}: {failed.error}: {failed.cause}")
     return sorted(
         execution.status if execution.status == "SUCCEEDED" else execution.error for execution in executions
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .aws.local import LocalAws
-from .aws.stack import ROOT, Execution, Stack, until
+from .aws.stack import ROOT, Execution, InvocationFailed, Stack, until
 from .aws.world import World
 
 SIMULATOR = Path(__file__).parent / "iam" / "simulate.mjs"
@@ -190,14 +190,21 @@ class Executions:
         for operation, caller in (
             ("CreateSecurityGroup", "create-alb"),
             ("ChangeResourceRecordSets", "request-cert"),
+            ("ChangeResourceRecordSets", "point-domain"),
         ):
             self.aws.fault("lost", operation, caller)
             self._succeed("provision", world.input)
             assert self.aws.struck()
             self.aws.end_faults()
             self._succeed("teardown", {"domain": world.domain, "certificate": "delete"})
-        answer = self._succeed("provision", world.input).output
         # A plan takes no lock.
+        environment = self.stack.invoke("check-input", {"input": world.input | {"mode": "plan"}})
+        self.aws.fault("denied", "ChangeResourceRecordSets", "request-cert")
+        with pytest.raises(InvocationFailed):
+            self.stack.invoke("request-cert", {"environment": environment})
+        self.aws.end_faults()
+        self._succeed("provision", world.input | {"mode": "plan"})
+        answer = self._succeed("provision", world.input).output
         environment = self.stack.invoke("check-input", {"input": world.input | {"mode": "plan"}})
         event = {"environment": environment} | self.stack.invoke("create-alb", {"environment": environment})
         self.aws.client("elbv2").modify_listener(
