@@ -90,7 +90,7 @@ ENVIRONMENT = {
     "mode": "apply",
     "complete": False,
     "securityGroup": None,
-    "atDomain": "nothing",
+    "atDomain": {"addresses": [], "ownership": None},
 }
 # One for all functions: each reads its own fields.
 EVENT = {
@@ -101,6 +101,7 @@ EVENT = {
     "targetGroupArn": f"{ARN}:targetgroup/api-target-group/0123456789abcdef",
     "certificateArn": CERTIFICATE,
     "active": False,
+    "healthy": False,
     "issued": False,
     "listeners": [],
     "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": False},

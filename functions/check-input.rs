@@ -25,7 +25,7 @@ struct Clients {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config().await;
+    let config = aws::config();
     let clients = Clients {
         acm: aws_sdk_acm::Client::new(&config),
         ec2: aws_sdk_ec2::Client::new(&config),

@@ -24,7 +24,7 @@ struct Clients {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config().await;
+    let config = aws::config();
     let clients = Clients {
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),

@@ -31,7 +31,7 @@ struct Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config().await;
+    let config = aws::config();
     let (ec2, elb) = (aws_sdk_ec2::Client::new(&config), aws_sdk_elasticloadbalancingv2::Client::new(&config));
     lambda::run(async |event: Event| create(&ec2, &elb, &event.environment).await).await
 }

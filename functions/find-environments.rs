@@ -39,7 +39,7 @@ struct Clients {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config().await;
+    let config = aws::config();
     let clients = Clients {
         ec2: aws_sdk_ec2::Client::new(&config),
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),

@@ -18,7 +18,7 @@ struct Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let client = sfn::Client::new(&aws::config().await);
+    let client = sfn::Client::new(&aws::config());
     lambda::run(async |_: Value| find(&client).await).await
 }
 

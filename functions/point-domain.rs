@@ -24,7 +24,7 @@ struct Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let route53 = aws_sdk_route53::Client::new(&aws::config().await);
+    let route53 = aws_sdk_route53::Client::new(&aws::config());
     lambda::run(async |event: Event| point(&route53, &event).await).await
 }
 

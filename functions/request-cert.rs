@@ -23,7 +23,7 @@ struct Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config().await;
+    let config = aws::config();
     let (acm, route53) = (aws_sdk_acm::Client::new(&config), aws_sdk_route53::Client::new(&config));
     lambda::run(async |event: Event| request(&acm, &route53, &event.environment).await).await
 }

@@ -18,7 +18,7 @@ struct Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config().await);
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config());
     lambda::run(async |event: Event| redirect(&elb, &event.http).await).await
 }
 

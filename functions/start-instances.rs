@@ -18,7 +18,7 @@ struct Answer {}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let ec2 = aws_sdk_ec2::Client::new(&aws::config().await);
+    let ec2 = aws_sdk_ec2::Client::new(&aws::config());
     lambda::run(async |event: Event| start(&ec2, event).await).await
 }
 

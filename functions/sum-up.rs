@@ -52,7 +52,7 @@ enum Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config().await;
+    let config = aws::config();
     let (sfn, region) = (aws_sdk_sfn::Client::new(&config), aws::region(&config));
     lambda::run(async |event: Event| sum_up(&sfn, &region, event).await).await
 }

@@ -33,7 +33,7 @@ struct Answer {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let clients = Clients::new(aws::config().await);
+    let clients = Clients::new(aws::config());
     lambda::run(async |event: Event| teardown(&clients, event).await).await
 }
 

@@ -14,7 +14,7 @@ struct Wait {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let acm = aws_sdk_acm::Client::new(&aws::config().await);
+    let acm = aws_sdk_acm::Client::new(&aws::config());
     lambda::run(async |event: Wait| wait(&acm, event).await).await
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use acm::config::Region;
 use acm::types::{CertificateDetail, CertificateStatus, Filters, KeyAlgorithm, RecordType, Tag, ValidationMethod};
-use aws_config::{Region, SdkConfig};
 use aws_sdk_acm as acm;
+use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 

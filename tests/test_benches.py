@@ -278,7 +278,7 @@ GROWTH = PART | {
 
 class TestBuilds:
     def test_minutes_of_each_are_told(self):
-        part = PART | {"builds": {"make test": {"cold": 1200, "warm": 630}}}
+        part = PART | {"builds": {"make test": {"cold": 20.0, "warm": 10.5}}}
         assert rows(report({"builds": part})[MARKDOWN], "## Building it")[2] == [
             "`make test`",
             "20.0",
