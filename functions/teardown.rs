@@ -2,7 +2,7 @@
 //! out; then waits for what AWS lets go of late, until a fresh listing shows nothing left to do. That listing is the proof.
 
 use albatross::error::{Error, Result};
-use albatross::inventory::{self, Clients, Identity, Listed};
+use albatross::inventory::{self, Action, Clients, Identity, Listed};
 use albatross::teardown::{Input, Item, settle};
 use albatross::{aws, dns, environment, lambda, lock};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,11 @@ async fn act(clients: &Clients, environment: &Identity, list: &[Listed]) -> Resu
     let mut waiting = vec![];
     for listed in list {
         let Some(action) = &listed.action else { continue };
+        // Last of all: what stands without its group is not found again.
+        if matches!(action, Action::SecurityGroup(_)) && !waiting.is_empty() {
+            waiting.push(listed.clone());
+            continue;
+        }
         match inventory::carry_out(clients, environment, action).await {
             Err(Error::StillDeleting(_)) => waiting.push(listed.clone()),
             other => tell(listed, other)?,
@@ -135,11 +140,14 @@ async fn act(clients: &Clients, environment: &Identity, list: &[Listed]) -> Resu
     Ok(waiting)
 }
 
-/// Carries out what was waiting, from the end of the list: the group is held longest, and a look at it takes one call.
+/// Carries out what was waiting, once no group is held: they are held longest, and a look takes one call.
 async fn await_release(clients: &Clients, environment: &Identity, waiting: &[Listed]) -> Result<()> {
-    for listed in waiting.iter().rev() {
+    for listed in waiting {
+        inventory::check_released(clients, listed).await?;
+    }
+    for listed in waiting {
         let Some(action) = &listed.action else { continue };
-        tell(listed, inventory::carry_out_released(clients, environment, action).await)?;
+        tell(listed, inventory::carry_out(clients, environment, action).await)?;
     }
     Ok(())
 }

@@ -443,11 +443,14 @@ pub async fn carry_out(clients: &Clients, identity: &Identity, action: &Action) 
     }
 }
 
-/// Carries out one decision that AWS has held up once. Again is safe.
-pub async fn carry_out_released(clients: &Clients, identity: &Identity, action: &Action) -> Result<()> {
-    match action {
-        Action::SecurityGroup(id) => security_group::remove_released(&clients.ec2, id).await,
-        other => carry_out(clients, identity, other).await,
+/// Checks that nothing stands in a listed group.
+///
+/// # Errors
+/// As [`security_group::check_released`].
+pub async fn check_released(clients: &Clients, listed: &Listed) -> Result<()> {
+    match &listed.action {
+        Some(Action::SecurityGroup(id)) => security_group::check_released(&clients.ec2, id).await,
+        _ => Ok(()),
     }
 }
 

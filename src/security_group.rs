@@ -398,7 +398,8 @@ pub async fn close(client: &ec2::Client, rule: &OpenRule) -> Result<()> {
 /// Deletes a group of ours. Again is safe.
 ///
 /// # Errors
-/// [`Error::StillDeleting`] while anything holds it; what that is, [`remove_released`] looks at.
+/// [`Error::StillDeleting`] while something stands in it, which [`check_released`] looks at; [`Error::TeardownIncomplete`]
+/// where a rule that is not ours names it.
 pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
     let deleted = client
         .delete_security_group()
@@ -409,18 +410,21 @@ pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
         .unless(&["InvalidGroup.NotFound"]);
     match deleted {
         Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => {
+            let referring = describe(client, vec![filter("ip-permission.group-id", id)]).await?;
+            let others = referring.iter().filter_map(|group| group.group_id()).filter(|other| *other != id);
+            check_held(id, others.map(|other| format!("a rule in {other}")).collect())?;
             Err(Error::StillDeleting(format!("security group {id}: {}", refusal.message)))
         }
         other => other.map(drop),
     }
 }
 
-/// Deletes a group of ours as soon as no network interface is in it: one call until then. Again is safe.
+/// Checks that no network interface is in a group of ours, in one call.
 ///
 /// # Errors
-/// [`Error::StillDeleting`] while interfaces of a deleted load balancer linger, [`Error::TeardownIncomplete`] where
-/// something that is not ours holds the group.
-pub async fn remove_released(client: &ec2::Client, id: &str) -> Result<()> {
+/// [`Error::StillDeleting`] while those of a deleted load balancer linger, [`Error::TeardownIncomplete`] where one is not
+/// ours.
+pub async fn check_released(client: &ec2::Client, id: &str) -> Result<()> {
     let answer = client.describe_network_interfaces().filters(filter("group-id", id)).send().await;
     let answer = answer.call("ec2:DescribeNetworkInterfaces")?;
     let (lingering, foreign): (Vec<_>, Vec<_>) = answer
@@ -429,20 +433,11 @@ pub async fn remove_released(client: &ec2::Client, id: &str) -> Result<()> {
         .partition(|interface| interface.description().is_some_and(|text| text.starts_with("ELB app/")));
     let foreign = foreign.iter().filter_map(|interface| interface.network_interface_id());
     check_held(id, foreign.map(|id| format!("network interface {id}")).collect())?;
-    if !lingering.is_empty() {
-        let count = lingering.len();
-        let what = format!("security group {id}: {count} interface(s) of the deleted load balancer linger");
-        return Err(Error::StillDeleting(what));
+    if lingering.is_empty() {
+        return Ok(());
     }
-    match remove(client, id).await {
-        Err(Error::StillDeleting(what)) => {
-            let referring = describe(client, vec![filter("ip-permission.group-id", id)]).await?;
-            let others = referring.iter().filter_map(|group| group.group_id()).filter(|other| *other != id);
-            check_held(id, others.map(|other| format!("a rule in {other}")).collect())?;
-            Err(Error::StillDeleting(what))
-        }
-        other => other,
-    }
+    let count = lingering.len();
+    Err(Error::StillDeleting(format!("security group {id}: {count} interface(s) of the deleted load balancer linger")))
 }
 
 fn check_held(id: &str, by: Vec<String>) -> Result<()> {
