@@ -17,7 +17,7 @@ from . import builds, growth, startup
 from .machine import about
 from .peers import PEERS
 from .release import BINARIES
-from .report import report, write
+from .report import SHARED, report, write
 from .rounds import Setting, run
 
 RAW = ROOT / "target" / "bench"
@@ -114,7 +114,11 @@ def main() -> int:
     print(f"Raw results are in {RAW}, the report in {options.into}")
     for part in broken:
         print(f"{part} broke off: make bench PART={part} measures it again")
-    wrong = any(run["wrong"] for part in options.only_part for run in raw.get(part, {}).get("rounds", []))
+    measured = [raw.get(part, {}) for part in options.only_part]
+    wrong = any(run["wrong"] for part in measured for run in part.get("rounds", []))
+    wrong |= any(
+        size[phase]["wrong"] for part in measured for size in part.get("sizes", []) for phase in SHARED
+    )
     return int(bool(broken) or wrong)
 
 

@@ -142,7 +142,7 @@ def markdown(results: dict, plots: dict[Path, str], folder: Path) -> list[str]:
                     f"{it['done']:,}",
                 ]
             )
-            wrong += [f"- {number:,}: {why[:300]}" for why in it["wrong"]]
+            wrong += [f"- {number:,}: {n:,} x {why[:300]}" for why, n in Counter(it["wrong"]).items()]
         head = [
             "environments",
             "AWS s",
@@ -188,8 +188,8 @@ def limits(largest: dict) -> list[str]:
     text.append(
         f"Creating load balancers binds: {CREATE.burst:g} at once, then {CREATE.rate * 60:g} a minute, so {an_hour:,.0f} "
         f"in an hour. Before that the quota does: {MOST_BALANCERS} load balancers in an account and region, until AWS "
-        f"raises it. More concurrency helps neither; a provision that finds the rate used up is retried for a minute or "
-        f"two, and then rolls back. One night's execution has room for {MOST_EVENTS / events:,.0f} environments of "
+        f"raises it. More concurrency helps neither; a provision that finds the rate used up is retried for some three "
+        f"minutes, and then rolls back. One night's execution has room for {MOST_EVENTS / events:,.0f} environments of "
         f"{events:.0f} events each, by Step Functions' {MOST_EVENTS:,}."
     )
     text.append(

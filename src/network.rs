@@ -146,14 +146,23 @@ fn default<'a>(all: &'a [Subnet], zones: Option<Zones>, targets: &[String]) -> R
         first_of_zone.entry(&subnet.zone).or_insert(subnet);
     }
     if first_of_zone.len() < 2 {
-        let private: Vec<&str> = all.iter().filter(|subnet| !subnet.public).map(|subnet| subnet.id.as_str()).collect();
-        let note =
-            if private.is_empty() { String::new() } else { format!(" (without that route: {})", private.join(", ")) };
+        let ids = |is: fn(&Subnet) -> bool| {
+            let ids: Vec<&str> = all.iter().filter(|subnet| is(subnet)).map(|subnet| subnet.id.as_str()).collect();
+            ids.join(", ")
+        };
+        let full = ids(|subnet| subnet.public && subnet.free_addresses < FREE_ADDRESSES);
+        let notes: Vec<String> =
+            [("without that route", ids(|subnet| !subnet.public)), ("without those addresses", full)]
+                .into_iter()
+                .filter(|(_, ids)| !ids.is_empty())
+                .map(|(what, ids)| format!("; {what}: {ids}"))
+                .collect();
         return Err(Error::input(
             "$.instances",
             format!(
-                "their VPC has public subnets in {} of the two Availability Zones that a load balancer needs. Add subnets with a route to an internet gateway{note}",
-                first_of_zone.len()
+                "their VPC has public subnets in {} of the two Availability Zones that a load balancer needs. Add subnets with a route to an internet gateway and {FREE_ADDRESSES} free addresses{}",
+                first_of_zone.len(),
+                notes.concat()
             ),
         ));
     }
@@ -220,6 +229,11 @@ mod tests {
         vpc[2].free_addresses = 7;
         assert_eq!(path(choose(&vpc, Some(&strings(&["s2", "s3"])), None, &[])), "$.subnets[1]");
         assert_eq!(path(choose(&vpc[..2], None, None, &[])), "$.instances");
+        let refused = choose(&vpc[..3], None, None, &[]).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("8 free addresses; without that route: s1; without those addresses: s3"),
+            "{refused}"
+        );
         let v6 = Subnet { cidrs: vec!["2001:db8::/64".parse().unwrap()], ..subnet("s6", "a", true) };
         assert!(check_ipv6(&[&v6]).is_ok());
         assert!(check_ipv6(&[&v6, &vpc[0]]).is_err());

@@ -295,10 +295,9 @@ class TestGrowth:
         assert rows(text, "**Provision**")[2] == ["100", "600", "450", "4.5", "50", "20 (teardown)", "100"]
 
     def test_what_failed_is_told(self):
-        sizes = [
-            GROWTH["sizes"][0] | {"provision": phase_of(600, done=99, wrong=["AwsUnavailable a reason"])}
-        ]
-        assert "- 100: AwsUnavailable a reason" in report({"growth": GROWTH | {"sizes": sizes}})[MARKDOWN]
+        wrong = ["AwsUnavailable a reason"] * 2
+        sizes = [GROWTH["sizes"][0] | {"provision": phase_of(600, done=98, wrong=wrong)}]
+        assert "- 100: 2 x AwsUnavailable a reason" in report({"growth": GROWTH | {"sizes": sizes}})[MARKDOWN]
 
     def test_a_limit_binds_by_its_burst_and_its_rate(self):
         through = {"elbv2:CreateLoadBalancer": 1, "elbv2:CreateListener": 2, "route53:ListHostedZones": 1}

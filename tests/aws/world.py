@@ -99,8 +99,8 @@ class World:
         return vpc, table
 
     def public_subnet(self, number: int, zone: str) -> str:
-        """A subnet with a route to the internet."""
-        subnet = self.subnet(self.vpc, f"10.0.{number}.0/24", zone)
+        """A subnet with a route to the internet, and room for thousands of addresses."""
+        subnet = self.subnet(self.vpc, f"10.0.{16 * (number + 1)}.0/20", zone)
         self._ec2.associate_route_table(RouteTableId=self._table, SubnetId=subnet)
         return subnet
 
