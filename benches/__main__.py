@@ -31,18 +31,18 @@ def side_by_side(options: argparse.Namespace, setting: Setting) -> Iterator[dict
 
 def no_waits(options: argparse.Namespace) -> Iterator[dict]:
     """With AWS's waits at zero."""
-    return side_by_side(options, Setting("no waits", math.inf, options.rounds, options.slow_rounds))
+    return side_by_side(options, Setting("no waits", math.inf, options.rounds))
 
 
 def waits(options: argparse.Namespace) -> Iterator[dict]:
     """With AWS's waits on a clock that is sped up."""
     name = f"AWS's waits, {options.speed:g} times as fast"
-    return side_by_side(options, Setting(name, options.speed, options.rounds, options.slow_rounds))
+    return side_by_side(options, Setting(name, options.speed, options.rounds))
 
 
 def real_time(options: argparse.Namespace) -> Iterator[dict]:
     """With AWS's waits in real time, which alone binds all peers alike."""
-    return side_by_side(options, Setting("AWS's waits in real time", 1, options.real_rounds, 1))
+    return side_by_side(options, Setting("AWS's waits in real time", 1, options.real_rounds))
 
 
 def starts(options: argparse.Namespace) -> Iterator[dict]:
@@ -76,9 +76,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--into", type=Path, default=ROOT, help="the folder for the report")
     side = parser.add_argument_group("no-waits, waits and real-time")
     side.add_argument("--rounds", type=int, default=5, help="of no-waits and waits")
-    side.add_argument(
-        "--slow-rounds", type=int, default=2, help="of those in which Terraform and the AWS CLI take part"
-    )
     side.add_argument("--speed", type=float, default=4, help="of waits: AWS seconds per real second")
     side.add_argument("--real-rounds", type=int, default=1, help="of real-time")
     side.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")

@@ -188,7 +188,7 @@ def limits(largest: dict) -> list[str]:
     text.append(
         f"Creating load balancers binds: {CREATE.burst:g} at once, then {CREATE.rate * 60:g} a minute, so {an_hour:,.0f} "
         f"in an hour. Before that the quota does: {MOST_BALANCERS} load balancers in an account and region, until AWS "
-        f"raises it. More concurrency helps neither; a provision that finds the rate used up is retried for some three "
+        f"raises it. More concurrency helps neither; a provision that finds the rate used up is retried for some eight "
         f"minutes, and then rolls back. One night's execution has room for {MOST_EVENTS / events:,.0f} environments of "
         f"{events:.0f} events each, by Step Functions' {MOST_EVENTS:,}."
     )

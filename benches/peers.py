@@ -71,8 +71,6 @@ class Albatross:
     """Executions of the deployed machines; cold, as the first one of the day is on AWS."""
 
     name = "Albatross"
-    # Whether it polls by the real clock, however fast the local AWS's runs; such a one takes part in fewer rounds.
-    slow = False
     # Whether it waits until the alias has reached all name servers.
     waits_for_dns = False
     phases = ("provision", "again", "keep", "morning", "teardown")
@@ -128,7 +126,6 @@ class Program:
     """A peer that is a program: a process for each phase, which is told the job by its environment."""
 
     name: str
-    slow = False
     waits_for_dns = True
     # A script that has run makes all of it a second time, or fails.
     phases: tuple[str, ...] = ("provision", "teardown")
@@ -169,7 +166,6 @@ class Terraform(Program):
     """Terraform with its AWS provider. It polls by its own backoff, which follows no clock but the real one."""
 
     name = "Terraform"
-    slow = True
     phases = ("provision", "again", "teardown")
 
     def prepare(self) -> dict[str, str]:
@@ -219,7 +215,6 @@ class AwsCli(Program):
     """The script for the AWS CLI. Its waiters' intervals are fixed, and each call starts the CLI anew."""
 
     name = "AWS CLI"
-    slow = True
 
     def prepare(self) -> dict[str, str]:
         if not shutil.which("aws"):

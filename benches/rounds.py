@@ -25,12 +25,6 @@ class Setting:
     # AWS seconds per real second.
     speed: float
     rounds: int
-    # Of those who poll by the real clock: Terraform takes minutes for a round.
-    slow_rounds: int
-
-    def rounds_of(self, peer) -> int:
-        """In how many a peer takes part: the first ones."""
-        return min(self.rounds, self.slow_rounds) if peer.slow else self.rounds
 
 
 def prepared(kinds: Iterable, aws: LocalAws, folder: Path) -> tuple[list, dict[str, str], list[dict]]:
@@ -69,7 +63,7 @@ def run(kinds: Iterable, setting: Setting, say: Say) -> Iterator[dict]:
             say(f"{each['peer']} is skipped: {each['reason']}")
         yield results
         for number in range(1, setting.rounds + 1):
-            for peer in [peer for peer in peers if number <= setting.rounds_of(peer)]:
+            for peer in peers:
                 for made in one(aws, peer, setting):
                     results["rounds"].append({"setting": setting.name, "round": number, **made})
                     say(line(results["rounds"][-1]))

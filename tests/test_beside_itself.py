@@ -158,7 +158,7 @@ def busy(aws: LocalAws, world: World) -> Iterator[LocalAws]:
 
     aws.speed = SPEED
     aws.throttle()
-    with meanwhile(call, pause=0.03):
+    with meanwhile(call, pause=0.05):
         yield aws
     aws.throttle(False)
     aws.speed = float("inf")
