@@ -10,10 +10,10 @@ import pytest
 
 from benches import growth, startup
 from benches.markdown import bars, verdict
-from benches.peers import AwsCli, ByHand, Failed, Terraform, measured
+from benches.peers import AwsCli, Failed, Terraform, measured
 from benches.release import built, names
 from benches.report import CRITICAL, OURS, report
-from benches.rounds import Setting, prepared
+from benches.rounds import prepared
 
 MARKDOWN = Path("BENCHMARKS.md")
 PART = {
@@ -341,12 +341,6 @@ class TestPeers:
         monkeypatch.setenv("ALBATROSS_BENCH_TERRAFORM_MIRROR", "/a/mirror")
         _, _, [skipped] = prepared([Terraform], None, tmp_path)
         assert skipped["reason"] == "Error: no such provider"
-
-    def test_who_polls_by_the_real_clock_takes_part_in_fewer_rounds(self):
-        five, one = Setting("no waits", math.inf, 5, 2), Setting("real", 1, 1, 2)
-        for kind in (Terraform, AwsCli):
-            assert [each.rounds_of(kind) for each in (five, one)] == [2, 1]
-        assert [each.rounds_of(ByHand) for each in (five, one)] == [5, 1]
 
     def test_a_program_is_measured_with_the_children_it_has_waited_for(self, tmp_path):
         grandchild = "held = b'x' * (64 << 20)"
