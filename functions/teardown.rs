@@ -68,16 +68,17 @@ async fn plan(clients: &Clients, input: &Input, run: &str) -> Result<Answer> {
 
 async fn remove(clients: &Clients, input: &Input, run: &str, plan: Answer, fresh: bool) -> Result<Answer> {
     if fresh {
-        let waiting = if plan.acted {
-            await_release(clients, &plan.environment, &plan.todo).await.map(|()| vec![])
-        } else {
-            act(clients, &plan.environment, &plan.todo).await
+        let done = async {
+            let (environment, todo) = (&plan.environment, &plan.todo);
+            let waiting = if plan.acted {
+                await_release(clients, environment, todo).await?;
+                vec![]
+            } else {
+                act(clients, environment, todo).await?
+            };
+            finish(clients, input, run, &plan, environment.clone(), waiting).await
         };
-        let done = match waiting {
-            Ok(waiting) => finish(clients, input, run, &plan, plan.environment.clone(), waiting).await,
-            Err(error) => Err(error),
-        };
-        match done {
+        match done.await {
             // A record has changed since it was listed, or the lock was given back and the answer to that was lost.
             Err(error) if dns::is_outdated(&error) => {}
             other => return other,
