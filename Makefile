@@ -40,11 +40,11 @@ crash-matrix: build ## Run every API call with every fault; make test runs a sam
 fleet: build ## Let a night take down 10, 100 and 1,000 environments at AWS's rates, for an hour and a half; SIZES='10 100' is yours
 	@.venv/bin/python -m tests.aws.fleet $(or $(SIZES),10 100 1000)
 
-bench: build ## Measure it all into BENCHMARKS.md, for an hour and a half; PART=no-waits, waits, real-time, startup or growth alone
+bench: build ## Measure it all into BENCHMARKS.md, for an hour and a quarter; PART=no-waits, waits, real-time, startup or growth alone
 	cargo build --release --target $(TARGET) --bins --example hello
 	@.venv/bin/python -m benches $(if $(PART),--only-part $(PART))
 
-bench-build: $(VENV) ## Measure cold and warm builds in fresh clones, for two hours, into benches/builds.json
+bench-build: $(VENV) ## Measure cold and warm builds in fresh clones, for an hour and a half, into benches/builds.json
 	@.venv/bin/python -m benches.builds
 
 local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs to use it

@@ -1,4 +1,4 @@
-"""How long building takes: `make bench-build` measures it for an hour or two, apart from the rest, into builds.json;
+"""How long building takes: `make bench-build` measures it for an hour and a half, apart from the rest, into builds.json;
 `python -m benches.builds 'make test'` one command anew.
 
 Each in a fresh clone, cold, and then again after a source file was touched. Crates are downloaded before; what pip and npm
