@@ -11,6 +11,7 @@ import http.client
 import itertools
 import random
 import re
+import selectors
 import ssl
 import sys
 import tempfile
@@ -333,13 +334,14 @@ class Door(ThreadingTCPServer):
 
     daemon_threads = True
     request_queue_size = 128
+    timeout = 0
 
     def __init__(self, load_balancer: FakeLoadBalancer, port: int):
         super().__init__(("127.0.0.1", 0), Handler)
         self.load_balancer, self.port = load_balancer, port
         self.turns = itertools.count()
         self.closed = False
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        _bell.register(self, selectors.EVENT_READ)
 
     @property
     def address(self) -> str:
@@ -371,17 +373,27 @@ class Door(ThreadingTCPServer):
             super().handle_error(request, client_address)
 
     def close(self) -> None:
-        """Serve no more from now on; the port itself is given back a moment later."""
+        """Serve no more from now on."""
         self.closed = True
-
-        def give_back() -> None:
-            self.shutdown()
-            self.server_close()
-
-        threading.Thread(target=give_back, daemon=True).start()
+        _bell.unregister(self)
+        self.server_close()
 
 
 _doors: dict[tuple[str, int], Door] = {}
+# Whoever comes to one of them rings here.
+_bell = selectors.DefaultSelector()
+
+
+def answer_the_bell() -> None:
+    """Let clients in for as long as the process lives: one thread for all doors, of which a test may have thousands."""
+    while True:
+        for rung, _ in _bell.select():
+            with lock:
+                if not rung.fileobj.closed:
+                    rung.fileobj.handle_request()
+
+
+threading.Thread(target=answer_the_bell, daemon=True).start()
 
 
 def _load_balancers() -> Iterator[FakeLoadBalancer]:
