@@ -46,14 +46,20 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     };
     let (stack, name) = (lambda::stack(), input.name());
     let own_group = environment::security_group_name(&name);
-    let (instances, zones, ()) =
-        tokio::try_join!(instance::check(ec2, &input.instances), dns::zones(route53), given_certificate)?;
-    let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
-    let (subnets, groups, standing) = tokio::try_join!(
-        network::subnets(ec2, &instances.vpc),
-        security_group::named(ec2, instances.group_names.into_iter().chain([own_group.clone()])),
-        dns::standing(route53, &zone.id, &input.domain),
-    )?;
+    let behind = async {
+        let instances = instance::check(ec2, &input.instances).await?;
+        let groups = instances.group_names.iter().cloned().chain([own_group.clone()]);
+        let (subnets, groups) =
+            tokio::try_join!(network::subnets(ec2, &instances.vpc), security_group::named(ec2, groups))?;
+        Result::Ok((instances, subnets, groups))
+    };
+    let at_domain = async {
+        let zones = dns::zones(route53).await?;
+        let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
+        let standing = dns::standing(route53, &zone.id, &input.domain).await?;
+        Result::Ok((zone, standing))
+    };
+    let ((instances, subnets, groups), (zone, standing), ()) = tokio::try_join!(behind, at_domain, given_certificate)?;
     let chosen = network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones)?;
     if input.ip_address_type == IpAddressType::Dualstack {
         network::check_ipv6(&chosen)?;

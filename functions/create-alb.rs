@@ -42,26 +42,30 @@ async fn create(
     environment: &Environment,
 ) -> Result<Answer> {
     // Names that are somebody else's show before anything is made.
-    let found = load_balancer::find(elb, environment).await?;
-    let active = found.front.as_ref().is_some_and(|(front, _)| load_balancer::is_active(front));
+    let (found, group) =
+        tokio::try_join!(load_balancer::find(elb, environment), security_group::known(ec2, environment))?;
+    let found_front = found.front.as_ref();
+    let active = found_front.is_some_and(|(front, _)| load_balancer::is_active(front));
     // First and alone: where the group stands an environment stands, whole or in part, and is found.
-    let (group, group_step, rules) = security_group::ensure(ec2, environment).await?;
-    let targets = async {
-        let (targets, step) = target_group::ensure(elb, environment, found.targets).await?;
-        let new = step.outcome == Outcome::Created;
-        let (steps, healthy) = target_group::register(elb, environment, &targets, new).await?;
-        Result::Ok((targets, step, steps, healthy))
+    let group = match group {
+        Some(group) => group,
+        None => security_group::ensure(ec2, environment).await?,
     };
     // All to their end: a call that is dropped on its way may still be carried out, beside the rollback.
-    let (front, targets, open_steps) = tokio::join!(
-        load_balancer::ensure(elb, environment, &group, found.front),
-        targets,
-        security_group::open(ec2, environment, &group, &rules),
+    let (front, targets, group_step, open_steps) = tokio::join!(
+        load_balancer::ensure(elb, environment, &group.id, found_front),
+        target_group::ensure(elb, environment, found.targets),
+        security_group::settle(ec2, environment, &group),
+        security_group::open(ec2, environment, &group),
     );
-    let ((front, front_step), (targets, targets_step, target_steps, healthy), open_steps) =
-        (front?, targets?, open_steps?);
-    let new = front_step.outcome == Outcome::Created;
-    let (listeners, http_step) = listener::ensure_http(elb, environment, &front.arn, &targets, new).await?;
+    let (front, (targets, targets_step), group_step, open_steps) = (front?, targets?, group_step?, open_steps?);
+    let new_targets = targets_step.outcome == Outcome::Created;
+    let (front_step, registered, http) = tokio::join!(
+        load_balancer::settle(elb, environment, &front.arn, &group.id, found_front),
+        target_group::register(elb, environment, &targets, new_targets),
+        listener::ensure_http(elb, environment, &front.arn, &targets, found_front.is_none()),
+    );
+    let (front_step, (target_steps, healthy), (listeners, http_step)) = (front_step?, registered?, http?);
     let mut steps = vec![group_step, targets_step, front_step, http_step];
     steps.extend(open_steps.into_iter().chain(target_steps));
     Ok(Answer {
@@ -69,7 +73,7 @@ async fn create(
         active,
         healthy,
         target_group_arn: targets,
-        security_group_id: group,
+        security_group_id: group.id,
         listeners,
         steps,
     })

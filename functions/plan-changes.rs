@@ -46,23 +46,22 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     let target_group = if_new(&targets_step.id, environment.target_group_name());
     let certificate = if_new(&certificate_step.id, "certificate".into());
     let group = if_new(found_group.as_deref().unwrap_or_default(), environment.security_group_name());
-    let (front, listeners) = match &found.front {
-        Some((found, _)) => {
-            let front = Front::from(found);
-            let listeners = Listeners::of(elb, &front.arn).await?;
-            (front, listeners)
-        }
-        None => {
-            let dns_name = if_new("", environment.load_balancer_name());
-            (Front { dns_name, ..Front::default() }, Listeners::default())
-        }
+    let front = match &found.front {
+        Some((found, _)) => Front::from(found),
+        None => Front { dns_name: if_new("", environment.load_balancer_name()), ..Front::default() },
+    };
+    let https = async {
+        let listeners =
+            if found.front.is_some() { Listeners::of(elb, &front.arn).await? } else { Listeners::default() };
+        let step = listener::plan_https(elb, &environment, &target_group, &certificate, &listeners).await?;
+        Result::Ok((listeners, step))
     };
     let targets_arn = Some(targets_step.id.as_str()).filter(|arn| !arn.is_empty());
-    let (rules, front_step, target_steps, https_step, (record_steps, mut dns)) = tokio::try_join!(
+    let (rules, front_step, target_steps, (listeners, https_step), (record_steps, mut dns)) = tokio::try_join!(
         security_group::standing(ec2, &environment, found_group.as_ref()),
         load_balancer::plan(elb, &environment, &group, found.front.as_ref()),
         target_group::plan_targets(elb, &environment, targets_arn),
-        listener::plan_https(elb, &environment, &target_group, &certificate, &listeners),
+        https,
         validation(route53, &environment, &front, &certificates),
     )?;
     let edits = dns::point(&environment, &front, &standing)?;

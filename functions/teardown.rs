@@ -2,9 +2,10 @@
 //! out; then waits for what AWS lets go of late, until a fresh listing shows nothing left to do. That listing is the proof.
 
 use albatross::error::{Error, Result};
-use albatross::inventory::{self, Action, Clients, Identity, Listed};
+use albatross::inventory::{self, Action, Clients, Identity, Listed, Turn};
 use albatross::teardown::{Input, Item, settle};
 use albatross::{aws, dns, environment, lambda, lock};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,13 +52,14 @@ async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
 async fn plan(clients: &Clients, input: &Input, run: &str) -> Result<Answer> {
     let mut environment = inventory::identify(lambda::stack(), input)?;
     let groups = inventory::learn(clients, &mut environment).await?;
-    let standing = if input.dry_run {
-        inventory::standing(clients, &environment).await?
-    } else {
-        inventory::lock(clients, &environment, run, input.run.is_some()).await?
+    let seen = match (input.dry_run, &input.run) {
+        (false, provision) => inventory::lock(clients, &environment, run, provision.is_some()).await?,
+        (true, Some(_)) => inventory::standing(clients, &environment, None).await?,
+        (true, None) => None,
     };
-    let list = inventory::list(clients, &environment, input, groups, standing.as_ref(), None).await?;
-    let lock = standing.and_then(|standing| standing.lock);
+    let lock = seen.as_ref().and_then(|standing| standing.lock.clone());
+    let standing = inventory::standing(clients, &environment, seen);
+    let list = inventory::list(clients, &environment, input, groups, standing, None).await?;
     if input.dry_run && input.run.is_some() && lock::is_held(lock.as_ref(), run) {
         // The provision failed and keeps what stands: nothing but its lock goes.
         inventory::unlock(clients, &environment, run).await?;
@@ -70,12 +72,10 @@ async fn remove(clients: &Clients, input: &Input, run: &str, plan: Answer, fresh
     if fresh {
         let done = async {
             let (environment, todo) = (&plan.environment, &plan.todo);
-            let waiting = if plan.acted {
-                await_release(clients, environment, todo).await?;
-                vec![]
-            } else {
-                act(clients, environment, todo).await?
-            };
+            if plan.acted {
+                check_released(clients, todo).await?;
+            }
+            let waiting = act(clients, environment, todo).await?;
             finish(clients, input, run, &plan, environment.clone(), waiting).await
         };
         match done.await {
@@ -86,8 +86,9 @@ async fn remove(clients: &Clients, input: &Input, run: &str, plan: Answer, fresh
     }
     let mut environment = plan.environment.clone();
     let groups = inventory::learn(clients, &mut environment).await?;
-    let standing = inventory::lock(clients, &environment, run, true).await?;
-    let list = inventory::list(clients, &environment, input, groups, standing.as_ref(), Some(&plan.items)).await?;
+    let seen = inventory::lock(clients, &environment, run, true).await?;
+    let standing = inventory::standing(clients, &environment, seen);
+    let list = inventory::list(clients, &environment, input, groups, standing, Some(&plan.items)).await?;
     let waiting = act(clients, &environment, &list).await?;
     finish(clients, input, run, &plan, environment, waiting).await
 }
@@ -105,7 +106,8 @@ async fn finish(
     let items = plan.items.clone();
     if waiting.is_empty() {
         let groups = inventory::learn(clients, &mut environment).await?;
-        let last = inventory::list(clients, &environment, input, groups, None, Some(&items)).await?;
+        let no_records = async { Ok(None) };
+        let last = inventory::list(clients, &environment, input, groups, no_records, Some(&items)).await?;
         if last.iter().all(|listed| listed.action.is_none()) {
             inventory::unlock(clients, &environment, run).await?;
             let last = last.into_iter().map(|listed| listed.item).collect();
@@ -122,42 +124,37 @@ async fn finish(
     Ok(Answer { environment, items, todo: waiting, acted: true })
 }
 
-/// Carries out all that it can, and answers what AWS has not let go of yet: a wait holds up only its own resource, a
-/// refusal ends it.
+/// Carries out all that it can, turn by turn, and answers what AWS has not let go of yet: a wait holds up only its own
+/// resource and the groups, a refusal ends it.
 async fn act(clients: &Clients, environment: &Identity, list: &[Listed]) -> Result<Vec<Listed>> {
+    let mut due: Vec<(&Listed, &Action)> =
+        list.iter().filter_map(|listed| Some((listed, listed.action.as_ref()?))).collect();
+    due.sort_by_key(|(_, action)| action.turn());
     let mut waiting = vec![];
-    for listed in list {
-        let Some(action) = &listed.action else { continue };
-        // Last of all: what stands without its group is not found again.
-        if matches!(action, Action::SecurityGroup(_)) && !waiting.is_empty() {
-            waiting.push(listed.clone());
+    for at_once in due.chunk_by(|(_, one), (_, other)| one.turn() == other.turn()) {
+        if at_once.iter().any(|(_, action)| action.turn() == Turn::SecurityGroup) && !waiting.is_empty() {
+            waiting.extend(at_once.iter().map(|(listed, _)| (*listed).clone()));
             continue;
         }
-        match inventory::carry_out(clients, environment, action).await {
-            Err(Error::StillDeleting(_)) => waiting.push(listed.clone()),
-            other => tell(listed, other)?,
+        // All to their end, whatever one of them says.
+        let done = join_all(at_once.iter().map(|(_, action)| inventory::carry_out(clients, environment, action))).await;
+        for ((listed, _), done) in at_once.iter().zip(done) {
+            let Item { resource, id, decision, .. } = &listed.item;
+            match done {
+                Err(Error::StillDeleting(_)) => waiting.push((*listed).clone()),
+                other => other.inspect(|()| tracing::info!(resource, id, ?decision))?,
+            }
         }
     }
     Ok(waiting)
 }
 
-/// Carries out what was waiting, once no group is held: they are held longest, and a look takes one call.
-async fn await_release(clients: &Clients, environment: &Identity, waiting: &[Listed]) -> Result<()> {
+/// Checks that no group is held: they are held longest, and a look takes one call.
+async fn check_released(clients: &Clients, waiting: &[Listed]) -> Result<()> {
     for listed in waiting {
         inventory::check_released(clients, listed).await?;
     }
-    for listed in waiting {
-        let Some(action) = &listed.action else { continue };
-        tell(listed, inventory::carry_out(clients, environment, action).await)?;
-    }
     Ok(())
-}
-
-/// Into the log, what is done.
-fn tell(listed: &Listed, done: Result<()>) -> Result<()> {
-    done.inspect(
-        |()| tracing::info!(resource = listed.item.resource, id = listed.item.id, decision = ?listed.item.decision),
-    )
 }
 
 fn unsettled(list: Vec<Listed>) -> Vec<Listed> {

@@ -24,12 +24,7 @@ const TTL: i64 = 60;
 
 /// All hosted zones of the account.
 pub async fn zones(client: &route53::Client) -> Result<Vec<HostedZone>> {
-    let mut zones = vec![];
-    let mut pages = client.list_hosted_zones().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        zones.extend(page.call("route53:ListHostedZones")?.hosted_zones);
-    }
-    Ok(zones)
+    client.list_hosted_zones().into_paginator().items().send().try_collect().await.call("route53:ListHostedZones")
 }
 
 /// The public zone whose name is the longest suffix of the domain; `given` is the input's `hostedZoneId`.

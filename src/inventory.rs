@@ -84,6 +84,31 @@ pub enum Action {
     SecurityGroup(String),
 }
 
+impl Action {
+    /// Those of one turn wait for none of each other, and for those of the turns before: visitors leave first; an address is
+    /// found by its instance, and instances by the target group; a load balancer holds the target group and the certificate.
+    pub fn turn(&self) -> Turn {
+        match self {
+            Action::Records { .. } => Turn::Domain,
+            Action::LoadBalancer(_) | Action::Address(_) | Action::Rule(_) => Turn::Front,
+            Action::Instance(..) => Turn::Instances,
+            Action::TargetGroup(_) | Action::Certificate { .. } => Turn::Behind,
+            Action::SecurityGroup(_) => Turn::SecurityGroup,
+        }
+    }
+}
+
+/// When an action has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    Domain,
+    Front,
+    Instances,
+    Behind,
+    /// Last of all: what stands without its group is not found again.
+    SecurityGroup,
+}
+
 fn kept(resource: &str, id: impl Into<String>, reason: impl Into<String>) -> Listed {
     Listed { item: Item::new(resource, id, Decision::Keep, reason), action: None }
 }
@@ -155,9 +180,9 @@ fn check_domain(identity: &Identity, tags: &Tags) -> Result<()> {
     }
 }
 
-/// Lists what stands of the environment, in the order in which it is taken down; `groups` and `standing` are what
-/// [`learn`] and [`lock`] have found. After an act, `planned` are the plan's items: of what the plan found nothing of to
-/// take down, nothing is asked for again.
+/// Lists what stands of the environment, in the order in which it is taken down; `groups` are what [`learn`] has found,
+/// `standing` is awaited beside the other reads. After an act, `planned` are the plan's items: of what the plan found
+/// nothing of to take down, nothing is asked for again.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where a tag tells another domain, or a certificate is to go whose domain is unknown.
@@ -166,7 +191,7 @@ pub async fn list(
     identity: &Identity,
     input: &Input,
     groups: Vec<security_group::Ours>,
-    standing: Option<&Standing>,
+    standing: impl Future<Output = Result<Option<Standing>>>,
     planned: Option<&[Item]>,
 ) -> Result<Vec<Listed>> {
     let Identity { stack, name, .. } = identity;
@@ -187,8 +212,8 @@ pub async fn list(
     // AWS deletes no group that a load balancer stands in or a rule names: where ours has gone, so have they.
     let gone = groups.is_empty() && planned.is_some() && may_go(security_group::RESOURCE);
     let rules = async { if gone { Ok(vec![]) } else { security_group::open_rules(&clients.ec2, stack, name).await } };
-    let ((front, targets), rules, certificates) =
-        tokio::try_join!(fronts(clients, identity, !gone), rules, certificates)?;
+    let ((front, targets), rules, certificates, standing) =
+        tokio::try_join!(fronts(clients, identity, !gone), rules, certificates, standing)?;
     let tagged = front.iter().map(|front| &front.tags).chain(targets.iter().map(|targets| &targets.tags));
     tagged.into_iter().try_for_each(|tags| check_domain(identity, tags))?;
     let ids = targets.as_ref().map(|targets| targets.instances.clone()).unwrap_or_default();
@@ -198,12 +223,8 @@ pub async fn list(
     };
     let (addresses, instances) = tokio::try_join!(addresses, instance::find(&clients.ec2, &ids))?;
     let going = if input.own_only { HashSet::new() } else { going(&addresses, &instances) };
-    let mut list: Vec<Listed> = records(identity, standing, &going).into_iter().collect();
+    let mut list: Vec<Listed> = records(identity, standing.as_ref(), &going).into_iter().collect();
     list.extend(front.map(|front| listed_load_balancer(&front, &aws::region(&clients.config))));
-    let instances: Vec<Listed> =
-        instances.iter().map(|instance| listed_instance(instance, &addresses, input.own_only)).collect();
-    list.extend(addresses.into_iter().map(|address| listed_address(address, input.own_only)));
-    list.extend(instances);
     list.extend(rules.into_iter().map(|rule| {
         let id = format!("{} in {}", rule.id, rule.group);
         acted(
@@ -214,6 +235,10 @@ pub async fn list(
             Action::Rule(rule),
         )
     }));
+    let instances: Vec<Listed> =
+        instances.iter().map(|instance| listed_instance(instance, &addresses, input.own_only)).collect();
+    list.extend(addresses.into_iter().map(|address| listed_address(address, input.own_only)));
+    list.extend(instances);
     list.extend(targets.map(|targets| {
         acted("target group", &targets.arn, Decision::Remove, "ours", Action::TargetGroup(targets.arn.clone()))
     }));
@@ -250,10 +275,13 @@ async fn fronts(
     Ok((front, group))
 }
 
-/// What stands at the domain; `None` where domain or zone are unknown or gone.
-pub async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<Standing>> {
-    match (&identity.domain, &identity.zone) {
-        (Some(domain), Some(zone)) => dns::standing(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"]),
+/// What stands at the domain, as `seen` or read now; `None` where domain or zone are unknown or gone.
+pub async fn standing(clients: &Clients, identity: &Identity, seen: Option<Standing>) -> Result<Option<Standing>> {
+    match (seen, &identity.domain, &identity.zone) {
+        (Some(seen), ..) => Ok(Some(seen)),
+        (None, Some(domain), Some(zone)) => {
+            dns::standing(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"])
+        }
         _ => Ok(None),
     }
 }
@@ -359,11 +387,15 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
         (false, Some(staying)) => Some(staying.item.id.clone()),
         (false, None) => certificate::sharing_record(&clients.config, regions(clients).await?, domain, &going).await?,
     };
+    let mut taken: Vec<ValidationRecord> = vec![];
     for (reason, certificate) in deletable {
-        let (reason, records) = match &shared {
+        let (reason, mut records) = match &shared {
             Some(other) => (format!("{reason}; its validation record stays for {other}"), vec![]),
             None => (format!("{reason}; with its validation record"), certificate.records),
         };
+        // A domain's certificates share one, and go at once.
+        records.retain(|record| !taken.contains(record));
+        taken.extend(records.iter().cloned());
         let arn = certificate.arn;
         let action = Action::Certificate { arn: arn.clone(), zone: identity.zone.clone(), records };
         listed.push(acted(certificate::RESOURCE, arn, Decision::Remove, reason, action));
@@ -377,8 +409,8 @@ async fn regions(clients: &Clients) -> Result<Vec<String>> {
     Ok(answer.regions().iter().filter_map(|region| region.region_name()).map(Into::into).collect())
 }
 
-/// Takes the environment's lock for the execution `run`, and answers what stands at the domain under it; `has` where
-/// `run` should have it already. There is no lock where no zone is known, and so no provision.
+/// Takes the environment's lock for the execution `run`; `has` where `run` should have it already. Answers what stands at
+/// the domain where that was read under it. There is no lock where no zone is known, and so no provision.
 ///
 /// # Errors
 /// As [`lock::take`].
@@ -393,19 +425,15 @@ pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) 
         match take(None).await {
             // There is one.
             Err(error) if dns::is_outdated(&error) => {}
-            other => {
-                other?;
-                return standing(clients, identity).await;
-            }
+            other => return other.map(|()| None),
         }
     }
-    let seen = standing(clients, identity).await?;
+    let seen = standing(clients, identity, None).await?;
     if seen.as_ref().is_some_and(|standing| lock::is_held(standing.lock.as_ref(), run)) {
         return Ok(seen);
     }
-    take(seen.as_ref()).await?;
     // What was read before may be another's, who worked until then.
-    standing(clients, identity).await
+    take(seen.as_ref()).await.map(|()| None)
 }
 
 /// Gives back the lock that `run` has. With the last look this is the proof: an alias is written in one batch with the

@@ -106,28 +106,38 @@ pub struct Found {
     pub targets: Option<TargetGroup>,
 }
 
-/// An internet-facing application load balancer as the environment wants it, `found` or made; `security_group` is its own.
+/// An internet-facing application load balancer, `found` or made; what of it can be changed is [`settle`]'s.
 pub async fn ensure(
     client: &elb::Client,
     environment: &Environment,
     security_group: &str,
-    found: Option<(LoadBalancer, Tags)>,
-) -> Result<(Front, Step)> {
-    if let Some((found, tags)) = found {
-        let front = Front::from(&found);
-        let drops = drops_invalid_headers(client, &front.arn).await?;
-        let difference = differ(environment, &found, &tags, &drops, security_group);
-        settle(client, environment, &front.arn, &difference, security_group).await?;
-        let step = difference.step(&front.arn);
-        return Ok((front, step));
+    found: Option<&(LoadBalancer, Tags)>,
+) -> Result<Front> {
+    match found {
+        Some((found, _)) => Ok(Front::from(found)),
+        None => create(client, environment, security_group).await,
     }
-    let front = create(client, environment, security_group).await?;
-    set_attributes(client, &front.arn).await?;
-    let step = Step::new(RESOURCE, &front.arn, Outcome::Created);
-    Ok((front, step))
 }
 
-/// What [`ensure`] would do.
+/// Makes a load balancer what the environment wants, `found` or made a moment ago; `security_group` is its own.
+pub async fn settle(
+    client: &elb::Client,
+    environment: &Environment,
+    arn: &str,
+    security_group: &str,
+    found: Option<&(LoadBalancer, Tags)>,
+) -> Result<Step> {
+    let Some((found, tags)) = found else {
+        set_attributes(client, arn).await?;
+        return Ok(Step::new(RESOURCE, arn, Outcome::Created));
+    };
+    let drops = drops_invalid_headers(client, arn).await?;
+    let difference = differ(environment, found, tags, &drops, security_group);
+    change_parts(client, environment, arn, &difference, security_group).await?;
+    Ok(difference.step(arn))
+}
+
+/// What [`ensure`] and [`settle`] would do.
 pub async fn plan(
     client: &elb::Client,
     environment: &Environment,
@@ -234,7 +244,7 @@ fn differ(
     }
 }
 
-async fn settle(
+async fn change_parts(
     client: &elb::Client,
     environment: &Environment,
     arn: &str,

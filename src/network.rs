@@ -23,29 +23,29 @@ pub struct Subnet {
     pub free_addresses: i32,
 }
 
+impl Subnet {
+    fn of(described: &ec2::types::Subnet, tables: &[RouteTable]) -> Self {
+        let id = described.subnet_id().unwrap_or_default();
+        let v6 = described.ipv6_cidr_block_association_set().iter().filter_map(|block| block.ipv6_cidr_block());
+        Subnet {
+            id: id.into(),
+            zone: described.availability_zone().unwrap_or_default().into(),
+            cidrs: described.cidr_block().into_iter().chain(v6).filter_map(|cidr| cidr.parse().ok()).collect(),
+            public: is_public(tables, id),
+            free_addresses: described.available_ip_address_count().unwrap_or_default(),
+        }
+    }
+}
+
 /// All subnets of a VPC.
 pub async fn subnets(client: &ec2::Client, vpc: &str) -> Result<Vec<Subnet>> {
     let of_vpc = || Filter::builder().name("vpc-id").values(vpc).build();
-    let mut tables = vec![];
-    let mut pages = client.describe_route_tables().filters(of_vpc()).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        tables.extend(page.call("ec2:DescribeRouteTables")?.route_tables.unwrap_or_default());
-    }
-    let mut subnets = vec![];
-    let mut pages = client.describe_subnets().filters(of_vpc()).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        for subnet in page.call("ec2:DescribeSubnets")?.subnets() {
-            let id = subnet.subnet_id().unwrap_or_default();
-            let v6 = subnet.ipv6_cidr_block_association_set().iter().filter_map(|block| block.ipv6_cidr_block());
-            subnets.push(Subnet {
-                id: id.into(),
-                zone: subnet.availability_zone().unwrap_or_default().into(),
-                cidrs: subnet.cidr_block().into_iter().chain(v6).filter_map(|cidr| cidr.parse().ok()).collect(),
-                public: is_public(&tables, id),
-                free_addresses: subnet.available_ip_address_count().unwrap_or_default(),
-            });
-        }
-    }
+    let (tables, subnets) = tokio::join!(
+        client.describe_route_tables().filters(of_vpc()).into_paginator().items().send().try_collect(),
+        client.describe_subnets().filters(of_vpc()).into_paginator().items().send().try_collect(),
+    );
+    let (tables, subnets) = (tables.call("ec2:DescribeRouteTables")?, subnets.call("ec2:DescribeSubnets")?);
+    let mut subnets: Vec<Subnet> = subnets.iter().map(|subnet| Subnet::of(subnet, &tables)).collect();
     subnets.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(subnets)
 }

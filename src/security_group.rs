@@ -7,6 +7,7 @@ use ec2::types::{
     Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, SecurityGroupRule, Tag, TagSpecification,
     UserIdGroupPair,
 };
+use futures_util::future::join_all;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -30,21 +31,13 @@ fn filter(name: impl Into<String>, value: impl Into<String>) -> Filter {
 }
 
 async fn describe(client: &ec2::Client, filters: Vec<Filter>) -> Result<Vec<SecurityGroup>> {
-    let mut groups = vec![];
-    let mut pages = client.describe_security_groups().set_filters(Some(filters)).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        groups.extend(page.call("ec2:DescribeSecurityGroups")?.security_groups.unwrap_or_default());
-    }
-    Ok(groups)
+    let groups = client.describe_security_groups().set_filters(Some(filters)).into_paginator().items().send();
+    groups.try_collect().await.call("ec2:DescribeSecurityGroups")
 }
 
 async fn rules(client: &ec2::Client, filters: Vec<Filter>) -> Result<Vec<SecurityGroupRule>> {
-    let mut rules = vec![];
-    let mut pages = client.describe_security_group_rules().set_filters(Some(filters)).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        rules.extend(page.call("ec2:DescribeSecurityGroupRules")?.security_group_rules.unwrap_or_default());
-    }
-    Ok(rules)
+    let rules = client.describe_security_group_rules().set_filters(Some(filters)).into_paginator().items().send();
+    rules.try_collect().await.call("ec2:DescribeSecurityGroupRules")
 }
 
 /// The id of the group of the environment's name in its VPC.
@@ -61,30 +54,44 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
     Ok(Some(id))
 }
 
-/// The load balancer's group, found or made, with just the rules that the environment wants; and the rules that stood in
-/// it and in the groups that are to admit it, for [`open`].
-pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<(String, Step, Vec<SecurityGroupRule>)> {
-    let known = match &environment.security_group {
-        Some(id) => Some(id.clone()),
-        None => match create(client, environment).await? {
-            Some(id) => {
-                settle(client, &id, &differ(environment, &id, &[])).await?;
-                return Ok((id.clone(), Step::new(RESOURCE, id, Outcome::Created), vec![]));
-            }
-            // Made beside us a moment ago, or by somebody in another case.
-            None => find(client, environment).await?,
-        },
-    };
-    let id = known.ok_or_else(|| Error::NotOurs {
+/// The load balancer's group, and the rules that stood in it and in the groups that are to admit it.
+#[derive(Debug)]
+pub struct Front {
+    pub id: String,
+    new: bool,
+    standing: Vec<SecurityGroupRule>,
+}
+
+/// The load balancer's group where check-input found one.
+pub async fn known(client: &ec2::Client, environment: &Environment) -> Result<Option<Front>> {
+    let Some(id) = environment.security_group.clone() else { return Ok(None) };
+    let standing = standing(client, environment, Some(&id)).await?;
+    Ok(Some(Front { id, new: false, standing }))
+}
+
+/// The load balancer's group where none was known; its rules are [`settle`]'s.
+///
+/// # Errors
+/// [`Error::NotOurs`].
+pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<Front> {
+    if let Some(id) = create(client, environment).await? {
+        return Ok(Front { id, new: true, standing: vec![] });
+    }
+    // Made beside us a moment ago, or by somebody in another case.
+    let id = find(client, environment).await?.ok_or_else(|| Error::NotOurs {
         resource: "security group",
         id: environment.security_group_name(),
         why: format!("{} has a group of that name in another case", environment.vpc),
     })?;
     let standing = standing(client, environment, Some(&id)).await?;
-    let difference = differ(environment, &id, &standing);
-    settle(client, &id, &difference).await?;
-    let step = difference.step(&id);
-    Ok((id, step, standing))
+    Ok(Front { id, new: false, standing })
+}
+
+/// Gives the load balancer's group just the rules that the environment wants.
+pub async fn settle(client: &ec2::Client, environment: &Environment, group: &Front) -> Result<Step> {
+    let difference = differ(environment, &group.id, &group.standing);
+    change_rules(client, &group.id, &difference).await?;
+    Ok(if group.new { Step::new(RESOURCE, &group.id, Outcome::Created) } else { difference.step(&group.id) })
 }
 
 /// The rules of the load balancer's group and of those that are to admit it; no rule of theirs names one that is not made.
@@ -98,7 +105,7 @@ pub async fn standing(
     rules(client, vec![Filter::builder().name("group-id").set_values(Some(groups)).build()]).await
 }
 
-/// What [`ensure`] would do.
+/// What [`ensure`] and [`settle`] would do.
 pub fn plan(environment: &Environment, found: Option<&String>, standing: &[SecurityGroupRule]) -> Step {
     match found {
         Some(id) => differ(environment, id, standing).step(id),
@@ -150,7 +157,7 @@ fn differ<'a>(environment: &Environment, id: &str, standing: &'a [SecurityGroupR
     Difference { missing: wanted.difference(&found).copied().collect(), excess }
 }
 
-async fn settle(client: &ec2::Client, id: &str, difference: &Difference<'_>) -> Result<()> {
+async fn change_rules(client: &ec2::Client, id: &str, difference: &Difference<'_>) -> Result<()> {
     let Difference { missing, excess } = difference;
     if !missing.is_empty() {
         let missing = missing.iter().map(|(port, range)| permission(*port, *range)).collect();
@@ -279,19 +286,17 @@ fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
         .all(|range| admitted.iter().any(|wide| wide.contains(range)))
 }
 
-/// The rules in the instances' groups that admit the load balancer, tagged ours: `front` is the load balancer's group,
-/// `standing` what [`ensure`] found.
-pub async fn open(
-    client: &ec2::Client,
-    environment: &Environment,
-    front: &str,
-    standing: &[SecurityGroupRule],
-) -> Result<Vec<Step>> {
-    let mut steps = plan_open(environment, front, standing);
-    for step in steps.iter_mut().filter(|step| step.outcome == Outcome::Created) {
-        step.outcome = admit(client, environment, &step.id, front).await?;
-    }
-    Ok(steps)
+/// The rules in the instances' groups that admit the load balancer's, `front`; tagged ours.
+pub async fn open(client: &ec2::Client, environment: &Environment, front: &Front) -> Result<Vec<Step>> {
+    let Front { id, standing, .. } = front;
+    let steps = plan_open(environment, id, standing).into_iter().map(async |mut step| {
+        if step.outcome == Outcome::Created {
+            step.outcome = admit(client, environment, &step.id, id).await?;
+        }
+        Ok(step)
+    });
+    // All to their end, whatever one of them says.
+    join_all(steps).await.into_iter().collect()
 }
 
 /// What [`open`] would do.

@@ -46,6 +46,70 @@ def changed(before: Snapshot, world: World) -> list[str]:
     return differences(before, without_certificate(snapshot(world.aws), world.domain))
 
 
+# --- Calls in flight together ------------------------------------------------------------------------------------
+
+FIRST, AGAIN, PLAN, TEARDOWN = "provision", "provision again", "plan", "teardown"
+
+
+@pytest.mark.parametrize(
+    ("run", "function", "operations"),
+    [
+        (FIRST, "check-input", "DescribeInstances ListHostedZones"),
+        (FIRST, "check-input", "DescribeInstances ListResourceRecordSets"),
+        (
+            FIRST,
+            "check-input",
+            "DescribeRouteTables DescribeSubnets DescribeSecurityGroups ListResourceRecordSets",
+        ),
+        (FIRST, "create-alb", "DescribeLoadBalancers DescribeTargetGroups"),
+        (
+            FIRST,
+            "create-alb",
+            "CreateLoadBalancer CreateTargetGroup AuthorizeSecurityGroupIngress AuthorizeSecurityGroupIngress",
+        ),
+        (FIRST, "create-alb", "ModifyLoadBalancerAttributes RegisterTargets CreateListener"),
+        (AGAIN, "create-alb", "DescribeLoadBalancers DescribeTargetGroups DescribeSecurityGroupRules"),
+        (AGAIN, "create-alb", "DescribeLoadBalancerAttributes DescribeTargetHealth DescribeListeners"),
+        (
+            PLAN,
+            "plan-changes",
+            "DescribeSecurityGroups DescribeLoadBalancers DescribeTargetGroups ListCertificates "
+            "ListResourceRecordSets",
+        ),
+        (
+            PLAN,
+            "plan-changes",
+            "DescribeSecurityGroupRules DescribeLoadBalancerAttributes DescribeTargetHealth DescribeListeners",
+        ),
+        (
+            TEARDOWN,
+            "teardown",
+            "DescribeLoadBalancers DescribeTargetGroups DescribeSecurityGroupRules ListCertificates "
+            "ListResourceRecordSets",
+        ),
+        (TEARDOWN, "teardown", "DescribeTags DescribeTargetHealth"),
+        (TEARDOWN, "teardown", "DescribeAddresses DescribeInstances"),
+        (TEARDOWN, "teardown", "DeleteLoadBalancer RevokeSecurityGroupIngress"),
+    ],
+)
+def test_independent_calls_are_in_flight_together(
+    aws: LocalAws, stack: Stack, world: World, run: str, function: str, operations: str
+) -> None:
+    """None of them is answered: all come only if none waits for another."""
+    if run != FIRST:
+        provision(stack, world)
+    asked = Counter(operations.split())
+    for operation, times in asked.items():
+        aws.fault("held", operation, function, times=times)
+    if run == TEARDOWN:
+        arn = stack.start("teardown", {"domain": world.domain})
+    else:
+        arn = stack.start("provision", world.input | {"mode": "plan" if run == PLAN else "apply"})
+    until(lambda: aws.struck() == asked.total(), f"all of {operations} in flight")
+    aws.end_faults()
+    assert stack.wait(arn).status == "SUCCEEDED"
+
+
 # --- Provision ---------------------------------------------------------------------------------------------------
 
 
@@ -395,13 +459,10 @@ def test_a_teardown_looks_once_acts_and_looks_again(aws: LocalAws, stack: Stack,
         "ListCertificates",
         "ListResourceRecordSets",
     ]
-    assert [call["operation"] for call in calls[acts[0] : acts[-1] + 1]] == [
-        "ChangeResourceRecordSets",
-        "DeleteLoadBalancer",
-        "RevokeSecurityGroupIngress",
-        "DeleteTargetGroup",
-        "DeleteSecurityGroup",
-    ]
+    domain, *front, targets, group = [call["operation"] for call in calls[acts[0] : acts[-1] + 1]]
+    assert domain == "ChangeResourceRecordSets"
+    assert sorted(front) == ["DeleteLoadBalancer", "RevokeSecurityGroupIngress"]
+    assert (targets, group) == ("DeleteTargetGroup", "DeleteSecurityGroup")
     # A group that could be deleted had no load balancer and no rule.
     assert made(acts[-1] + 1, last) == ["DescribeSecurityGroups", "DescribeTargetGroups"]
     assert len(calls) == last + 1
