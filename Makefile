@@ -9,7 +9,7 @@ VENV := .venv/installed
 NODE := node_modules/.package-lock.json
 # Beside .aws-sam/build, which is the user's own `sam build` for the architecture of the account's functions.
 BUILT := .aws-sam/local/template.yaml
-SOURCES := template.yaml Cargo.toml Cargo.lock $(shell find src functions statemachine -type f)
+SOURCES := template.yaml Cargo.toml Cargo.lock build.rs $(shell find src functions statemachine -type f)
 
 # The SAM CLI finds cargo-lambda and zig there.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
