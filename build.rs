@@ -1,4 +1,4 @@
-//! Leaves out of the functions that are deployed what serves unwinding alone, a tenth of each: with `panic = "abort"` nothing
+//! Leaves out of the functions that are deployed what serves unwinding alone, a sixth of each: with `panic = "abort"` nothing
 //! unwinds. rustc's own option for that, `force-unwind-tables`, cannot be set for one profile, and tests do unwind.
 
 use std::env;
