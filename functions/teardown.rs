@@ -57,10 +57,10 @@ async fn plan(clients: &Clients, input: &Input, run: &str) -> Result<Answer> {
         (true, Some(_)) => inventory::standing(clients, &environment, None).await?,
         (true, None) => None,
     };
-    let lock = seen.as_ref().and_then(|standing| standing.lock.clone());
+    let is_held = lock::is_held(seen.as_ref().and_then(|standing| standing.lock.as_ref()), run);
     let standing = inventory::standing(clients, &environment, seen);
     let list = inventory::list(clients, &environment, input, groups, standing, None).await?;
-    if input.dry_run && input.run.is_some() && lock::is_held(lock.as_ref(), run) {
+    if input.dry_run && input.run.is_some() && is_held {
         // The provision failed and keeps what stands: nothing but its lock goes.
         inventory::unlock(clients, &environment, run).await?;
     }

@@ -50,45 +50,52 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
     let found = describe(client, vec![filter("vpc-id", &environment.vpc), filter("group-name", &name)]).await?;
     let Some(group) = found.into_iter().next() else { return Ok(None) };
     let id = group.group_id.unwrap_or_default();
-    Tags::from(group.tags.unwrap_or_default().as_slice()).check(environment, "security group", &id)?;
+    Tags::from(group.tags.unwrap_or_default().as_slice()).check(environment, RESOURCE, &id)?;
     Ok(Some(id))
 }
 
 /// The load balancer's group, and the rules that stood in it and in the groups that are to admit it.
 #[derive(Debug)]
-pub struct Front {
+pub struct Group {
     pub id: String,
     new: bool,
     standing: Vec<SecurityGroupRule>,
 }
 
+impl Group {
+    async fn found(client: &ec2::Client, environment: &Environment, id: String) -> Result<Self> {
+        let standing = standing(client, environment, Some(&id)).await?;
+        Ok(Group { id, new: false, standing })
+    }
+}
+
 /// The load balancer's group where check-input found one.
-pub async fn known(client: &ec2::Client, environment: &Environment) -> Result<Option<Front>> {
-    let Some(id) = environment.security_group.clone() else { return Ok(None) };
-    let standing = standing(client, environment, Some(&id)).await?;
-    Ok(Some(Front { id, new: false, standing }))
+pub async fn known(client: &ec2::Client, environment: &Environment) -> Result<Option<Group>> {
+    match &environment.security_group {
+        Some(id) => Group::found(client, environment, id.clone()).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The load balancer's group where none was known; its rules are [`settle`]'s.
 ///
 /// # Errors
 /// [`Error::NotOurs`].
-pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<Front> {
+pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<Group> {
     if let Some(id) = create(client, environment).await? {
-        return Ok(Front { id, new: true, standing: vec![] });
+        return Ok(Group { id, new: true, standing: vec![] });
     }
     // Made beside us a moment ago, or by somebody in another case.
     let id = find(client, environment).await?.ok_or_else(|| Error::NotOurs {
-        resource: "security group",
+        resource: RESOURCE,
         id: environment.security_group_name(),
         why: format!("{} has a group of that name in another case", environment.vpc),
     })?;
-    let standing = standing(client, environment, Some(&id)).await?;
-    Ok(Front { id, new: false, standing })
+    Group::found(client, environment, id).await
 }
 
 /// Gives the load balancer's group just the rules that the environment wants.
-pub async fn settle(client: &ec2::Client, environment: &Environment, group: &Front) -> Result<Step> {
+pub async fn settle(client: &ec2::Client, environment: &Environment, group: &Group) -> Result<Step> {
     let difference = differ(environment, &group.id, &group.standing);
     change_rules(client, &group.id, &difference).await?;
     Ok(if group.new { Step::new(RESOURCE, &group.id, Outcome::Created) } else { difference.step(&group.id) })
@@ -287,8 +294,8 @@ fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
 }
 
 /// The rules in the instances' groups that admit the load balancer's, `front`; tagged ours.
-pub async fn open(client: &ec2::Client, environment: &Environment, front: &Front) -> Result<Vec<Step>> {
-    let Front { id, standing, .. } = front;
+pub async fn open(client: &ec2::Client, environment: &Environment, front: &Group) -> Result<Vec<Step>> {
+    let Group { id, standing, .. } = front;
     let steps = plan_open(environment, id, standing).into_iter().map(async |mut step| {
         if step.outcome == Outcome::Created {
             step.outcome = admit(client, environment, &step.id, id).await?;
