@@ -1,0 +1,15 @@
+//! Route 53: hosted zones, record sets, whose they are, the alias to the load balancer, validation CNAMEs.
+//!
+//! What to change is a pure function of what stands ([`point`], [`restore`]); the effects are below it.
+
+mod alias;
+mod ownership;
+mod record;
+mod validation;
+mod zone;
+
+pub use alias::{AtDomain, diff, ensure_alias, point, pointed};
+pub use ownership::{Ownership, Restoration, is_owned, ownership_name, restore};
+pub use record::{Edit, Standing, apply, is_outdated, not_albatross, standing, txt, txt_values};
+pub use validation::{ensure_cname, plan_cname, remove_cname};
+pub use zone::{choose_zone, find_zone, zones};

@@ -1,0 +1,262 @@
+//! Record sets: read, written, carried from one function to the next, and changed in batches.
+
+use aws_sdk_route53 as route53;
+use route53::types::{AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
+use serde::{Deserialize, Serialize};
+
+use super::ownership::ownership_name;
+use crate::error::{Call, Error, Result};
+use crate::lock;
+
+/// Seconds, of the records that we write: short, as the environment may be gone tonight.
+pub const TTL: i64 = 60;
+
+// --- Made and read -----------------------------------------------------------------------------------------------
+
+/// A TXT value as Route 53 writes it: strings of at most 255 characters, each in quotes.
+fn quoted(value: &str) -> String {
+    let strings: Vec<&str> = value.as_bytes().chunks(255).map(|part| str::from_utf8(part).expect("ASCII")).collect();
+    format!("\"{}\"", strings.join("\" \""))
+}
+
+/// A TXT record set of these values.
+pub fn txt(name: &str, values: &[String]) -> ResourceRecordSet {
+    ResourceRecordSet::builder()
+        .name(name)
+        .r#type(RrType::Txt)
+        .ttl(TTL)
+        .set_resource_records(Some(values.iter().map(|value| resource_record(&quoted(value))).collect()))
+        .build()
+        .expect("a name and a type")
+}
+
+/// The values of a TXT record set, without their quotes.
+pub fn txt_values(record: &ResourceRecordSet) -> Vec<String> {
+    record.resource_records().iter().map(|value| value.value().trim_matches('"').replace("\" \"", "")).collect()
+}
+
+/// A TXT record has a name of ours and says nothing of ours.
+pub fn not_albatross(name: &str, zone: &str) -> Error {
+    let problem = "it is not Albatross's; delete it if nothing needs it".into();
+    Error::DnsRecordConflict { record: format!("{name} TXT"), zone: zone.into(), problem }
+}
+
+pub fn resource_record(value: &str) -> ResourceRecord {
+    ResourceRecord::builder().value(value).build().expect("a value")
+}
+
+pub fn plain(name: &str, kind: RrType, ttl: i64, value: &str) -> ResourceRecordSet {
+    ResourceRecordSet::builder()
+        .name(name)
+        .r#type(kind)
+        .ttl(ttl)
+        .resource_records(resource_record(value))
+        .build()
+        .expect("a name and a type")
+}
+
+pub fn alias(name: &str, kind: RrType, dns_name: &str, zone: &str, evaluate_target_health: bool) -> ResourceRecordSet {
+    let target =
+        AliasTarget::builder().dns_name(dns_name).hosted_zone_id(zone).evaluate_target_health(evaluate_target_health);
+    ResourceRecordSet::builder()
+        .name(name)
+        .r#type(kind)
+        .alias_target(target.build().expect("all fields"))
+        .build()
+        .expect("a name and a type")
+}
+
+/// Route 53 answers in lower case, with a trailing dot.
+pub fn is_named(record: &ResourceRecordSet, name: &str) -> bool {
+    record.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+}
+
+/// Of the types that say where a name is served.
+pub fn is_address(record: &ResourceRecordSet) -> bool {
+    matches!(record.r#type(), RrType::A | RrType::Aaaa | RrType::Cname)
+}
+
+pub fn points_at(record: &ResourceRecordSet, dns_name: &str) -> bool {
+    let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    record.alias_target().is_some_and(|to| plain(to.dns_name()) == plain(dns_name))
+}
+
+/// A record for a message: `api.example.com A 203.0.113.7`.
+pub fn describe(record: &ResourceRecordSet) -> String {
+    let values: Vec<&str> = match record.alias_target() {
+        Some(to) => vec!["alias", to.dns_name()],
+        None => record.resource_records().iter().map(|value| value.value()).collect(),
+    };
+    format!("{} {} {}", record.name().trim_end_matches('.'), record.r#type(), values.join(" "))
+}
+
+pub fn listed(records: &[&ResourceRecordSet]) -> String {
+    records.iter().map(|record| describe(record)).collect::<Vec<_>>().join("; ")
+}
+
+// --- Records that stand ------------------------------------------------------------------------------------------
+
+/// What stands at a domain.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// All record sets of the domain's own name.
+    pub records: Vec<ResourceRecordSet>,
+    /// The record set of [`ownership_name`], where it is a TXT.
+    pub ownership: Option<ResourceRecordSet>,
+    /// The record set of [`lock::name`], where it is a TXT.
+    pub lock: Option<ResourceRecordSet>,
+}
+
+/// Record sets from a name on, page by page as long as a page ends with one that `goes_on`; and whether more follow.
+async fn read_from(
+    client: &route53::Client,
+    zone: &str,
+    name: &str,
+    goes_on: impl Fn(&ResourceRecordSet) -> bool,
+) -> Result<(Vec<ResourceRecordSet>, bool)> {
+    let mut records = vec![];
+    let mut call = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name);
+    loop {
+        let page = call.send().await.call("route53:ListResourceRecordSets")?;
+        records.extend(page.resource_record_sets);
+        if !page.is_truncated || !records.last().is_some_and(&goes_on) {
+            return Ok((records, page.is_truncated));
+        }
+        call = client
+            .list_resource_record_sets()
+            .hosted_zone_id(zone)
+            .set_start_record_name(page.next_record_name)
+            .set_start_record_type(page.next_record_type)
+            .set_start_record_identifier(page.next_record_identifier);
+    }
+}
+
+/// What stands at a domain: one call where the zone has few names under it, else two.
+pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
+    let (owner, locked) = (ownership_name(domain), lock::name(domain));
+    // Names are listed by their labels from the right, so what is under a name follows it.
+    let (mut records, more) = read_from(client, zone, domain, |last| is_named(last, domain)).await?;
+    if more {
+        let of_ours = |last: &ResourceRecordSet| is_named(last, &owner);
+        records.extend(read_from(client, zone, &owner, of_ours).await?.0);
+    }
+    let txt = |name: &str| {
+        let is = |record: &&ResourceRecordSet| is_named(record, name) && *record.r#type() == RrType::Txt;
+        records.iter().find(is).cloned()
+    };
+    let (ownership, lock) = (txt(&owner), txt(&locked));
+    records.retain(|record| is_named(record, domain));
+    Ok(Standing { records, ownership, lock })
+}
+
+// --- Batches -----------------------------------------------------------------------------------------------------
+
+/// One step of an atomic batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Edit {
+    Delete(#[serde(with = "carried")] ResourceRecordSet),
+    Create(#[serde(with = "carried")] ResourceRecordSet),
+}
+
+/// A record set on its way from one function to the next, with the fields that ours have. Where somebody has given one more,
+/// as a routing policy, Route 53 refuses to delete it without, and the next listing has it whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    name: String,
+    kind: String,
+    ttl: Option<i64>,
+    values: Vec<String>,
+    alias: Option<CarriedAlias>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct CarriedAlias {
+    dns_name: String,
+    zone: String,
+    health: bool,
+}
+
+impl From<&ResourceRecordSet> for Carried {
+    fn from(record: &ResourceRecordSet) -> Self {
+        let alias = record.alias_target().map(|alias| CarriedAlias {
+            dns_name: alias.dns_name().into(),
+            zone: alias.hosted_zone_id().into(),
+            health: alias.evaluate_target_health(),
+        });
+        let values = record.resource_records().iter().map(|value| value.value().into()).collect();
+        let (name, kind) = (record.name().into(), record.r#type().as_str().into());
+        Carried { name, kind, ttl: record.ttl(), values, alias }
+    }
+}
+
+impl From<&Carried> for ResourceRecordSet {
+    fn from(carried: &Carried) -> Self {
+        let Carried { name, kind, ttl, values, alias } = carried;
+        let alias = alias.as_ref().map(|alias| {
+            let target = AliasTarget::builder().dns_name(&alias.dns_name).hosted_zone_id(&alias.zone);
+            target.evaluate_target_health(alias.health).build().expect("all fields")
+        });
+        let values: Vec<_> = values.iter().map(|value| resource_record(value)).collect();
+        let record = ResourceRecordSet::builder().name(name).r#type(kind.as_str().into()).set_ttl(*ttl);
+        let record = record.set_resource_records((!values.is_empty()).then_some(values)).set_alias_target(alias);
+        record.build().expect("a name and a type")
+    }
+}
+
+mod carried {
+    use super::{Carried, ResourceRecordSet};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(record: &ResourceRecordSet, to: S) -> Result<S::Ok, S::Error> {
+        Carried::from(record).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ResourceRecordSet, D::Error> {
+        Carried::deserialize(from).map(|carried| ResourceRecordSet::from(&carried))
+    }
+}
+
+/// Carries out a batch: all of it or nothing.
+///
+/// # Errors
+/// [`Error::AwsUnavailable`] where a record has changed since it was read: the next try plans anew.
+pub async fn apply(client: &route53::Client, zone: &str, edits: &[Edit], comment: &str) -> Result<()> {
+    let changes = edits.iter().map(|edit| {
+        let (action, record) = match edit {
+            Edit::Delete(record) => (ChangeAction::Delete, record),
+            Edit::Create(record) => (ChangeAction::Create, record),
+        };
+        Change::builder().action(action).resource_record_set(record.clone()).build().expect("an action and a record")
+    });
+    let batch = ChangeBatch::builder().comment(comment).set_changes(Some(changes.collect())).build().expect("changes");
+    let answer = client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
+    match answer.call("route53:ChangeResourceRecordSets") {
+        Err(Error::AwsRefused(refusal)) if tells_of_change(&refusal.message) => Err(Error::AwsUnavailable(refusal)),
+        other => other.map(drop),
+    }
+}
+
+/// [`apply`] has failed as a record has changed since it was read.
+pub fn is_outdated(error: &Error) -> bool {
+    matches!(error, Error::AwsUnavailable(refusal) if tells_of_change(&refusal.message))
+}
+
+/// Route 53 tells these cases of `InvalidChangeBatch` apart in its message alone.
+fn tells_of_change(message: &str) -> bool {
+    ["already exists", "was not found", "do not match the current values"].iter().any(|text| message.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ownership::tests::{a, our_alias, owned};
+    use super::*;
+
+    #[test]
+    fn a_plan_carries_records_whole() {
+        let records =
+            [our_alias(), owned(vec![a("203.0.113.7")]), alias("api.example.com", RrType::Aaaa, "x.org.", "Z35", true)];
+        let edits: Vec<Edit> = records.into_iter().map(Edit::Delete).collect();
+        let carried: Vec<Edit> = serde_json::from_str(&serde_json::to_string(&edits).unwrap()).unwrap();
+        assert_eq!(carried, edits);
+    }
+}
