@@ -304,8 +304,11 @@ pub fn security_group_name(environment: &str) -> String {
     load_balancer_name(environment)
 }
 
+/// Of the names of our target groups.
+pub const TARGET_GROUP_SUFFIX: &str = "-target-group";
+
 pub fn target_group_name(environment: &str) -> String {
-    format!("{environment}-target-group")
+    format!("{environment}{TARGET_GROUP_SUFFIX}")
 }
 
 /// Parses an execution's input; an error carries the JSON path of the field.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::environment::{self, Input, IpAddressType};
 use crate::error::{Error, Result};
-use crate::inventory::{self, Identity};
+use crate::teardown::Identity;
 use crate::lock;
 use crate::teardown;
 
@@ -251,7 +251,7 @@ fn at<'a>(input: &'a Value, path: &str) -> Option<&'a Value> {
 
 fn parse_teardown(input: &Value) -> Result<(teardown::Input, Identity)> {
     let input: teardown::Input = environment::parse(input.clone())?;
-    let identity = inventory::identify("stack".into(), &input)?;
+    let identity = Identity::of("stack".into(), &input)?;
     Ok((input, identity))
 }
 

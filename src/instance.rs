@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use aws_sdk_ec2 as ec2;
-use ec2::types::{Filter, Instance, InstanceStateName};
+use aws_sdk_route53::types::RrType;
+use ec2::types::{Filter, Instance, InstanceAttributeName, InstanceStateName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Call, Codes, Error, Result};
@@ -139,18 +140,34 @@ pub enum Consent {
 }
 
 /// An instance as teardown sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AtTeardown {
     pub id: String,
     pub consent: Option<Consent>,
     pub state: InstanceStateName,
-    /// Public IPv4 address and DNS name: an Elastic IP's, or lost when the instance stops.
+    /// The Auto Scaling group that would replace it: EC2 tags what that launches (Auto Scaling user guide, tags).
+    pub auto_scaling_group: Option<String>,
+    /// Public IPv4 addresses and DNS names of all its interfaces: Elastic IPs', or lost when the instance stops.
     pub public: Vec<String>,
     /// Lost when the instance is terminated.
     pub ipv6: Vec<String>,
 }
 
+/// What EC2 tags the instances of an Auto Scaling group with.
+const AUTO_SCALING_GROUP: &str = "aws:autoscaling:groupName";
+
 impl AtTeardown {
+    /// The addresses and names that are its own now, and will be so tomorrow where nothing ends it.
+    pub fn present(&self) -> Vec<String> {
+        use InstanceStateName::{ShuttingDown, Stopping, Terminated};
+        match self.state {
+            ShuttingDown | Terminated => vec![],
+            // An address that is no Elastic IP is still shown, and on its way to somebody else.
+            Stopping => self.ipv6.clone(),
+            _ => [self.public.clone(), self.ipv6.clone()].concat(),
+        }
+    }
+
     /// What consent ends, where it is not ended already.
     pub fn ends(&self) -> Option<Consent> {
         use InstanceStateName::{ShuttingDown, Stopped, Stopping, Terminated};
@@ -174,7 +191,8 @@ pub async fn find(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<AtT
         for instance in
             page.call("ec2:DescribeInstances")?.reservations().iter().flat_map(|reservation| reservation.instances())
         {
-            let consent = match Tags::from(instance.tags()).get(ON_TEARDOWN) {
+            let tags = Tags::from(instance.tags());
+            let consent = match tags.get(ON_TEARDOWN) {
                 Some("stop") => Some(Consent::Stop),
                 Some("terminate") => Some(Consent::Terminate),
                 _ => None,
@@ -183,12 +201,38 @@ pub async fn find(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<AtT
                 id: instance.instance_id().unwrap_or_default().into(),
                 consent,
                 state: state(instance),
-                public: public(instance),
+                auto_scaling_group: tags.get(AUTO_SCALING_GROUP).map(Into::into),
+                public: addresses(instance).into_iter().filter(|address| !is_of_kind(address, &RrType::Aaaa)).collect(),
                 ipv6: ipv6(instance),
             });
         }
     }
     Ok(found)
+}
+
+/// Whether a record of this type has such a value: an IPv4 address, an IPv6 address or a name.
+pub fn is_of_kind(destination: &str, kind: &RrType) -> bool {
+    match destination.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => *kind == RrType::A,
+        Ok(IpAddr::V6(_)) => *kind == RrType::Aaaa,
+        Err(_) => *kind == RrType::Cname,
+    }
+}
+
+/// Whether stop or termination protection keeps EC2 from what the user consented to (EC2 user guide, termination protection
+/// and stop protection).
+pub async fn is_protected(client: &ec2::Client, id: &str, consent: Consent) -> Result<bool> {
+    let attribute = match consent {
+        Consent::Stop => InstanceAttributeName::DisableApiStop,
+        Consent::Terminate => InstanceAttributeName::DisableApiTermination,
+    };
+    let answer = client.describe_instance_attribute().instance_id(id).attribute(attribute).send().await;
+    let answer = answer.call("ec2:DescribeInstanceAttribute")?;
+    let value = match consent {
+        Consent::Stop => answer.disable_api_stop(),
+        Consent::Terminate => answer.disable_api_termination(),
+    };
+    Ok(value.and_then(|is| is.value()).unwrap_or_default())
 }
 
 /// Ends the charges of an instance as its user consented. Again is safe.
@@ -286,6 +330,7 @@ mod tests {
             id: id.into(),
             consent,
             state,
+            auto_scaling_group: None,
             public: vec![],
             ipv6: vec![],
         };

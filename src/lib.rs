@@ -14,7 +14,6 @@ mod environment_fuzz;
 pub mod error;
 pub mod execution;
 pub mod instance;
-pub mod inventory;
 pub mod lambda;
 pub mod listener;
 pub mod load_balancer;

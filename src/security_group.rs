@@ -376,6 +376,13 @@ pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) 
     Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
 }
 
+/// The groups of a domain's environments of a stack.
+pub async fn of_domain(client: &ec2::Client, stack: &str, domain: &str) -> Result<Vec<Ours>> {
+    let tagged = [(tags::STACK, stack), (tags::DOMAIN, domain)];
+    let filters = tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec();
+    Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
+}
+
 /// The groups of these names in all VPCs, whosever.
 pub async fn named(client: &ec2::Client, names: impl IntoIterator<Item = String>) -> Result<Vec<SecurityGroup>> {
     let names = names.into_iter().collect();
@@ -422,9 +429,12 @@ pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
         .unless(&["InvalidGroup.NotFound"]);
     match deleted {
         Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => {
-            let referring = describe(client, vec![filter("ip-permission.group-id", id)]).await?;
-            let others = referring.iter().filter_map(|group| group.group_id()).filter(|other| *other != id);
-            check_held(id, others.map(|other| format!("a rule in {other}")).collect())?;
+            let naming = async |field: &str| describe(client, vec![filter(field, id)]).await;
+            let (ingress, egress) =
+                tokio::try_join!(naming("ip-permission.group-id"), naming("egress.ip-permission.group-id"))?;
+            let referring = ingress.iter().chain(&egress).filter_map(|group| group.group_id());
+            let others: BTreeSet<&str> = referring.filter(|other| *other != id).collect();
+            check_held(id, others.into_iter().map(|other| format!("a rule in {other}")).collect())?;
             Err(Error::StillDeleting(format!("security group {id}: {}", refusal.message)))
         }
         other => other.map(drop),
@@ -457,7 +467,7 @@ fn check_held(id: &str, by: Vec<String>) -> Result<()> {
         return Ok(());
     }
     Err(Error::TeardownIncomplete(format!(
-        "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
+        "{id} is held by {}, which is not ours; remove that there, then tear down again",
         by.join(" and ")
     )))
 }

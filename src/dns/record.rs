@@ -158,6 +158,22 @@ pub enum Edit {
     Create(#[serde(with = "carried")] ResourceRecordSet),
 }
 
+impl Edit {
+    pub fn record(&self) -> &ResourceRecordSet {
+        match self {
+            Edit::Delete(record) | Edit::Create(record) => record,
+        }
+    }
+
+    /// What takes it back.
+    pub fn undone(self) -> Edit {
+        match self {
+            Edit::Delete(record) => Edit::Create(record),
+            Edit::Create(record) => Edit::Delete(record),
+        }
+    }
+}
+
 /// A record set on its way from one function to the next, with the fields that ours have. Where somebody has given one more,
 /// as a routing policy, Route 53 refuses to delete it without, and the next listing has it whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
