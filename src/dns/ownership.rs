@@ -196,13 +196,14 @@ pub mod tests {
 
     pub fn owned_by(stack: &str, target: &str, previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
         let Owner { region, account, .. } = owner();
+        let instances = [Target { id: "i-1".into(), addresses: vec![INSTANCE.into()] }];
         let ownership = Ownership {
             stack: stack.into(),
             region: Some(region),
             account: Some(account),
             environment: "api-example-com".into(),
             target: Some(target.into()),
-            previous: previous.iter().map(|record| Previous::of(record, &[])).collect(),
+            previous: previous.iter().map(|record| Previous::of(record, &instances)).collect(),
         };
         ownership.record(DOMAIN)
     }
