@@ -86,8 +86,8 @@ class Network:
         made = self.ec2.create_security_group(GroupName=name, Description="of a test", VpcId=self.vpc)
         return made["GroupId"]
 
-    def instance(self, group: str, subnet: str | None = None, **tags: str) -> str:
-        """A running instance."""
+    def instance(self, group: str, subnet: str | None = None, tags: dict | None = None, **options) -> str:
+        """A running instance; `options` are other parameters of RunInstances."""
         [made] = self.ec2.run_instances(
             ImageId="ami-12c6146b",
             MinCount=1,
@@ -99,8 +99,13 @@ class Network:
             ]
             if tags
             else [],
+            **options,
         )["Instances"]
         return made["InstanceId"]
+
+    def describe(self, instance: str) -> dict:
+        [found] = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+        return found["Instances"][0]
 
 
 class Balancer:

@@ -51,12 +51,18 @@ def tags_of(**values: str) -> list[dict[str, str]]:
 class World:
     """A VPC with two public subnets, instances that serve, an Elastic IP, a hosted zone with an A record at it.
 
-    Names are unique, so many worlds can stand on one local AWS. A context manager: it stops the backend; what stands
-    on the local AWS stays.
+    An ephemeral one has an automatic public IP in place of the Elastic IP: `allocation` is None, and `public_ip` the
+    first instance's address when it was launched. Names are unique, so many worlds can stand on one local AWS. A context
+    manager: it stops the backend; what stands on the local AWS stays.
     """
 
     def __init__(
-        self, aws: LocalAws, domain: str | None = None, instances: int = 1, health_path: str = "/health"
+        self,
+        aws: LocalAws,
+        domain: str | None = None,
+        instances: int = 1,
+        health_path: str = "/health",
+        ephemeral: bool = False,
     ):
         self.aws = aws
         self.domain = domain or f"api.w{uuid.uuid4().hex[:7]}.test"
@@ -65,9 +71,12 @@ class World:
         self._route53 = aws.client("route53")
         self.vpc, self._table = self._network()
         self.subnets = [self.public_subnet(number, zone) for number, zone in enumerate(ZONES)]
+        if ephemeral:
+            self._give_public_addresses()
         self.group = self.security_group("web")
         self.instances = [self.instance(self.subnets[n % 2], self.group) for n in range(instances)]
-        self.allocation, self.public_ip = self._address(self.instances[0])
+        self.allocation = None if ephemeral else self._elastic_ip(self.instances[0])
+        self.public_ip = self.address_of(self.instances[0])
         labels = self.domain.split(".")
         self.zone_name = ".".join(labels[1:] if len(labels) > 2 else labels)
         self.zone = self.hosted_zone(self.zone_name)
@@ -131,10 +140,30 @@ class World:
         )
         return launched["Instances"][0]["InstanceId"]
 
-    def _address(self, instance: str) -> tuple[str, str]:
-        address = self._ec2.allocate_address(Domain="vpc")
-        self._ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=instance)
-        return address["AllocationId"], address["PublicIp"]
+    def _give_public_addresses(self) -> None:
+        """Whatever is launched in the subnets from now on gets an automatic public IP."""
+        for subnet in self.subnets:
+            self._ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+
+    def _elastic_ip(self, instance: str) -> str:
+        """The allocation of a new Elastic IP at the instance."""
+        allocation = self._ec2.allocate_address(Domain="vpc")["AllocationId"]
+        self._ec2.associate_address(AllocationId=allocation, InstanceId=instance)
+        return allocation
+
+    def address_of(self, instance: str) -> str | None:
+        """The instance's public IP as it is now; a stopped one has no automatic one."""
+        [found] = self._ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+        return found["Instances"][0].get("PublicIpAddress")
+
+    def protect(self, instance: str, attribute: str, on: bool = True) -> None:
+        """Switch `DisableApiTermination` or `DisableApiStop` on or off, as by hand in the console."""
+        self._ec2.modify_instance_attribute(InstanceId=instance, **{attribute: {"Value": on}})
+
+    def restart(self, instance: str) -> None:
+        """Stop and start the instance, as another scheduler does: an automatic public IP is another one then."""
+        self._ec2.stop_instances(InstanceIds=[instance])
+        self._ec2.start_instances(InstanceIds=[instance])
 
     def hosted_zone(self, name: str, **settings: object) -> str:
         """The id of a new hosted zone."""

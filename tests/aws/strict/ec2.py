@@ -4,14 +4,11 @@ import functools
 
 from moto.ec2.exceptions import (
     EC2ClientError,
-    InvalidAllocationIdError,
-    InvalidAssociationIdError,
     InvalidPermissionNotFoundError,
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import EC2Response
@@ -20,7 +17,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix, random_public_ip
 
 from ..clock import clock
 from . import unconfirmed
-from .delays import INTERFACES, TERMINATED
+from .delays import INTERFACES
 from .paging import Pages, paged
 from .patch import replaces
 
@@ -230,85 +227,6 @@ for operation in ("authorize", "revoke"):
         replaces(SecurityGroups, f"{operation}_security_group_{direction}")(_wholly)
 for direction in ("ingress", "egress"):
     replaces(EC2Backend, f"revoke_security_group_{direction}")(_revoke)
-
-
-# Addresses and instances
-
-
-@replaces(EC2Backend)
-def disassociate_address(original, self, address=None, association_id=None):
-    """Whether an absent association is an error is not known."""
-    try:
-        return original(self, address, association_id)
-    except InvalidAssociationIdError:
-        if unconfirmed.answer(unconfirmed.DISASSOCIATE_ABSENT):
-            raise
-        return None
-
-
-@replaces(EC2Backend)
-def release_address(original, self, address=None, allocation_id=None):
-    """InvalidIPAddress.InUse while associated; only in a default VPC a release also disassociates.
-
-    Whether an absent address is an error is not known.
-    """
-    try:
-        found = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
-    except InvalidAllocationIdError:
-        if unconfirmed.answer(unconfirmed.RELEASE_ABSENT):
-            raise
-        return None
-    interface = found[0].eni
-    if interface and interface.vpc_id != self.default_vpc.id:
-        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {found[0].public_ip} is in use.")
-    return original(self, address, allocation_id)
-
-
-@replaces(Instance)
-def terminate(original, self):
-    """With an instance go its own interface and the associations of its addresses."""
-    for address in self.ec2_backend.addresses:
-        if address.eni in self.network_interfaces:
-            self.ec2_backend.disassociate_address(address=address.public_ip)
-    before = original(self)
-    if not hasattr(self, "terminated_at"):
-        self.terminated_at = clock.now()
-    for interface in self.network_interfaces:
-        if interface.description == "Primary network interface":
-            self.ec2_backend.enis.pop(interface.id, None)
-    return before
-
-
-@replaces(EC2Backend)
-def all_reservations(original, self, filters=None):
-    """A terminated instance is visible for about an hour (EC2 user guide); at infinite speed for a real one."""
-
-    def remembered(instance: Instance) -> bool:
-        return instance.state != "terminated" or clock.age(instance.terminated_at) < TERMINATED
-
-    for key, reservation in list(self.reservations.items()):
-        reservation.instances = [instance for instance in reservation.instances if remembered(instance)]
-        if not reservation.instances:
-            del self.reservations[key]
-    return original(self, filters)
-
-
-@replaces(EC2Response)
-def run_instances(original, self):
-    """A ClientToken means the same instances; with other parameters it is refused (EC2 developer guide, idempotency)."""
-    token = self._get_param("ClientToken")
-    parameters = str({name: value for name, value in self.params.items() if name != "ClientToken"})
-    requests = self.ec2_backend.__dict__.setdefault("client_tokens", {})
-    asked, answer = requests.get(token, (parameters, None))
-    if asked != parameters:
-        raise EC2ClientError(
-            "IdempotentParameterMismatch", f"The request of token '{token}' had other parameters"
-        )
-    if answer is None:
-        answer = original(self)
-        if token:
-            requests[token] = parameters, answer
-    return answer
 
 
 # Pages

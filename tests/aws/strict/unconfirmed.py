@@ -10,8 +10,9 @@ DISASSOCIATE_ABSENT = "DisassociateAddress of an absent association"
 RELEASE_ABSENT = "ReleaseAddress of an absent address"
 DELETE_CERTIFICATE_IN_USE = "DeleteCertificate of one in use"
 LISTENER_CERTIFICATE_PENDING = "CreateListener with a certificate that is not issued"
+STOP_BESIDE_PROTECTED = "StopInstances of several, of which one is protected: what is stopped"
 
-# Error codes, the likeliest first; None: it succeeds.
+# Error codes, or what the fact asks for, the likeliest first; None: it succeeds.
 ANSWERS: dict[str, tuple[str | None, ...]] = {
     # The API reference has no such error among the operation's; other tools expect one.
     DELETE_TARGET_GROUP_ABSENT: (None, "TargetGroupNotFound"),
@@ -24,6 +25,8 @@ ANSWERS: dict[str, tuple[str | None, ...]] = {
     # The API reference lists both.
     DELETE_CERTIFICATE_IN_USE: ("ResourceInUseException", "ConflictException"),
     LISTENER_CERTIFICATE_PENDING: ("UnsupportedCertificate", "CertificateNotFound"),
+    # TerminateInstances, in the API reference, has the second; StopInstances has none.
+    STOP_BESIDE_PROTECTED: ("none", "of other zones"),
 }
 
 
