@@ -10,6 +10,7 @@ DISASSOCIATE_ABSENT = "DisassociateAddress of an absent association"
 RELEASE_ABSENT = "ReleaseAddress of an absent address"
 DELETE_CERTIFICATE_IN_USE = "DeleteCertificate of one in use"
 LISTENER_CERTIFICATE_PENDING = "CreateListener with a certificate that is not issued"
+NEW_TAGS = "A call that is allowed by the tags of what was made a moment ago"
 STOP_BESIDE_PROTECTED = "StopInstances of several, of which one is protected: what is stopped"
 
 # Error codes, or what the fact asks for, the likeliest first; None: it succeeds.
@@ -25,6 +26,8 @@ ANSWERS: dict[str, tuple[str | None, ...]] = {
     # The API reference lists both.
     DELETE_CERTIFICATE_IN_USE: ("ResourceInUseException", "ConflictException"),
     LISTENER_CERTIFICATE_PENDING: ("UnsupportedCertificate", "CertificateNotFound"),
+    # kops#15990 and aws-load-balancer-controller#1464 saw it denied, of tags that may have come after the creation.
+    NEW_TAGS: (None, "AccessDenied"),
     # TerminateInstances, in the API reference, has the second; StopInstances has none.
     STOP_BESIDE_PROTECTED: ("none", "of other zones"),
 }
