@@ -5,11 +5,12 @@ import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .endpoints import REGION
+from .endpoints import ACCOUNT, REGION
 from .local import LocalAws
 
 IMAGE = "ami-0c55b159cbfafe1f0"
 ZONES = ("us-east-1a", "us-east-1b")
+OUTPOST = f"arn:aws:outposts:{REGION}:{ACCOUNT}:outpost/op-0123456789abcdef0"
 # Of the user's own record; Albatross's records have another, so a record put back is told from one made anew.
 TTL = 300
 
@@ -107,16 +108,45 @@ class World:
         self._ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
         return vpc, table
 
-    def public_subnet(self, number: int, zone: str) -> str:
-        """A subnet with a route to the internet, and room for thousands of addresses."""
-        subnet = self.subnet(self.vpc, f"10.0.{16 * (number + 1)}.0/20", zone)
+    def public_subnet(self, number: int, zone: str, prefix: int = 20, **options: object) -> str:
+        """A subnet with a route to the internet, and room for thousands of addresses; numbers are 0 to 14."""
+        subnet = self.subnet(self.vpc, f"10.0.{16 * (number + 1)}.0/{prefix}", zone, **options)
         self._ec2.associate_route_table(RouteTableId=self._table, SubnetId=subnet)
         return subnet
 
-    def subnet(self, vpc: str, cidr: str, zone: str) -> str:
-        """A subnet without a route to the internet."""
-        created = self._ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)
+    def subnet(self, vpc: str, cidr: str, zone: str, **options: object) -> str:
+        """A subnet without a route to the internet; `options` are other parameters of CreateSubnet."""
+        created = self._ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone, **options)
         return created["Subnet"]["SubnetId"]
+
+    def small_subnet(self, number: int, zone: str, free: int = 8, prefix: int = 27) -> str:
+        """A public subnet in which just so many addresses are free."""
+        subnet = self.public_subnet(number, zone, prefix)
+        take = self.free_addresses(subnet) - free
+        self._ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=take - 1)
+        return subnet
+
+    def free_addresses(self, subnet: str) -> int:
+        """How many addresses of a subnet nobody has."""
+        [found] = self._ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+        return found["AvailableIpAddressCount"]
+
+    def local_zone_subnet(self, number: int) -> str:
+        """A public subnet in a Local Zone, to which the account has opted in."""
+        self._ec2.modify_availability_zone_group(GroupName="us-east-1-bos-1", OptInStatus="opted-in")
+        return self.public_subnet(number, "us-east-1-bos-1a")
+
+    def outpost_subnet(self, number: int, zone: str) -> str:
+        """A public subnet on an Outpost."""
+        return self.public_subnet(number, zone, OutpostArn=OUTPOST)
+
+    def block_public_access(self, mode: str, but: tuple[str, ...] = ()) -> None:
+        """VPC Block Public Access for the whole region, but for these subnets."""
+        self._ec2.modify_vpc_block_public_access_options(InternetGatewayBlockMode=mode)
+        for subnet in but:
+            self._ec2.create_vpc_block_public_access_exclusion(
+                SubnetId=subnet, InternetGatewayExclusionMode="allow-bidirectional"
+            )
 
     def security_group(self, name: str, vpc: str | None = None) -> str:
         """A security group of the user's own; nothing may come in."""

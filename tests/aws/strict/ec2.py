@@ -5,6 +5,7 @@ import functools
 from moto.ec2.exceptions import (
     EC2ClientError,
     InvalidPermissionNotFoundError,
+    RulesPerSecurityGroupLimitExceededError,
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.core import TaggedEC2Resource
@@ -20,6 +21,8 @@ from . import unconfirmed
 from .delays import INTERFACES
 from .paging import Pages, paged
 from .patch import replaces
+
+MOST_RULES = 60
 
 
 @replaces(EC2Backend, "__init__")
@@ -71,7 +74,7 @@ def set_interfaces(backend: EC2Backend, load_balancer) -> None:
     for subnet_id in wanted - set(found):
         found[subnet_id] = interface = backend.create_network_interface(
             subnet_id,
-            [],
+            backend.get_subnet(subnet_id).get_available_subnet_ip(instance=None),
             group_ids=load_balancer.security_groups,
             description=interface_description(load_balancer.arn),
         )
@@ -157,6 +160,23 @@ def same_rule(original, self, other):
         )
 
     return values(self) == values(other)
+
+
+@replaces(EC2Backend)
+def _verify_group_will_respect_rule_count_limit(
+    original, self, group, current_rule_nb, ip_ranges, source_groups=None, egress=False
+):
+    """60 inbound and 60 outbound rules (VPC user guide, quotas, security groups).
+
+    Those for IPv4 and those for IPv6 are counted apart, and a rule that names a group in both.
+    """
+    for family, other in (("CidrIp", "CidrIpv6"), ("CidrIpv6", "CidrIp")):
+        rules = group.egress_rules if egress else group.ingress_rules
+        # What a rule is not for is said by a range of the other family alone.
+        standing = [rule for rule in rules if other not in rule.ip_range]
+        new = [each for each in ip_ranges or [] if isinstance(each, str) or family in each]
+        if len(standing) + len(new) + len(source_groups or []) > MOST_RULES:
+            raise RulesPerSecurityGroupLimitExceededError()
 
 
 def _dependents(backend: EC2Backend, group: SecurityGroup) -> bool:

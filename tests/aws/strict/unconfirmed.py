@@ -10,6 +10,8 @@ DISASSOCIATE_ABSENT = "DisassociateAddress of an absent association"
 RELEASE_ABSENT = "ReleaseAddress of an absent address"
 DELETE_CERTIFICATE_IN_USE = "DeleteCertificate of one in use"
 LISTENER_CERTIFICATE_PENDING = "CreateListener with a certificate that is not issued"
+MIXED_ZONES = "Subnets of zones that do not go together"
+SMALL_SUBNET = "Subnets smaller than /27"
 NEW_TAGS = "A call that is allowed by the tags of what was made a moment ago"
 STOP_BESIDE_PROTECTED = "StopInstances of several, of which one is protected: what is stopped"
 
@@ -26,6 +28,10 @@ ANSWERS: dict[str, tuple[str | None, ...]] = {
     # The API reference lists both.
     DELETE_CERTIFICATE_IN_USE: ("ResourceInUseException", "ConflictException"),
     LISTENER_CERTIFICATE_PENDING: ("UnsupportedCertificate", "CertificateNotFound"),
+    # The API reference lists both.
+    MIXED_ZONES: ("InvalidConfigurationRequest", "InvalidSubnet"),
+    # The user guide asks for /27; load balancers have been made in /28 while 8 addresses were free there.
+    SMALL_SUBNET: (None, "InvalidSubnet"),
     # kops#15990 and aws-load-balancer-controller#1464 saw it denied, of tags that may have come after the creation.
     NEW_TAGS: (None, "AccessDenied"),
     # TerminateInstances, in the API reference, has the second; StopInstances has none.
