@@ -141,7 +141,10 @@ pub fn identify(stack: String, input: &Input) -> Result<Identity> {
         (Some(name), _) => name.clone(),
         (None, Some(domain)) => environment::default_name(domain),
         (None, None) => {
-            return Err(Error::input("$", "give the environment's \"name\" or its \"domain\""));
+            return Err(Error::input(
+                "$",
+                "give the environment's \"domain\", as in {\"domain\": \"api.example.com\"}, or its \"name\"",
+            ));
         }
     };
     environment::check_name(&name)?;
