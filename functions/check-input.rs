@@ -44,7 +44,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
             None => Ok(()),
         }
     };
-    let (stack, name) = (lambda::stack(), input.name());
+    let (owner, name) = (lambda::owner(), input.name());
     let own_group = environment::security_group_name(&name);
     let behind = async {
         let instances = instance::check(ec2, &input.instances).await?;
@@ -70,7 +70,9 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let groups_to_open =
         security_group::groups_to_open(&groups, &instances.groups, input.open_instance_group, input.port, &from)?;
     let mut environment = Environment {
-        stack,
+        stack: owner.stack.clone(),
+        region: owner.region.clone(),
+        account: owner.account.clone(),
         name,
         allowed_cidrs: input.allowed_cidrs(),
         subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
@@ -100,7 +102,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     environment.security_group = ours.into_iter().next().map(|group| group.id);
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &load_balancer::Front::default(), &standing)?;
-    environment.complete = dns::is_owned(&environment.stack, &environment.name, &environment.domain, &standing);
+    environment.complete = dns::is_owned(&owner, &environment.name, &environment.domain, &standing);
     let Environment { zone, domain, .. } = &environment;
     match environment.mode {
         Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?,

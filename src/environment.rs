@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
-use crate::dns::AtDomain;
+use crate::dns::{AtDomain, Owner};
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::lock;
@@ -210,8 +210,10 @@ fn default_drop_invalid_headers() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
-    /// The CloudFormation stack that it belongs to.
+    /// The CloudFormation stack that it belongs to, in this region and account.
     pub stack: String,
+    pub region: String,
+    pub account: String,
     pub name: String,
     pub domain: String,
     pub zone: Zone,
@@ -253,6 +255,10 @@ pub struct Zone {
 }
 
 impl Environment {
+    pub fn owner(&self) -> Owner {
+        Owner { stack: self.stack.clone(), region: self.region.clone(), account: self.account.clone() }
+    }
+
     pub fn load_balancer_name(&self) -> String {
         load_balancer_name(&self.name)
     }
@@ -313,6 +319,8 @@ impl Environment {
     pub fn example() -> Self {
         Environment {
             stack: "albatross".into(),
+            region: "us-east-1".into(),
+            account: "123456789012".into(),
             name: "api-example-com".into(),
             domain: "api.example.com".into(),
             zone: Zone { id: "Z1".into(), name: "example.com".into() },

@@ -1,6 +1,7 @@
 //! The user's instances: checked before they become targets; stopped or terminated at teardown with consent.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 
 use aws_sdk_ec2 as ec2;
 use ec2::types::{Filter, Instance, InstanceStateName};
@@ -13,8 +14,24 @@ use crate::tags::{ON_TEARDOWN, Tags};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub id: String,
-    /// Public addresses and DNS name: what a DNS record that may be taken over points at.
+    /// Public addresses and DNS names of all its network interfaces, as [`destination`]s: what a DNS record that may be
+    /// taken over points at.
     pub addresses: Vec<String>,
+}
+
+impl Target {
+    /// Whether a value of a DNS record leads to it.
+    pub fn has(&self, value: &str) -> bool {
+        self.addresses.contains(&destination(value))
+    }
+}
+
+/// An address or DNS name in the one way of writing it: IPv6 has many, and names differ in case and a trailing dot.
+pub fn destination(value: &str) -> String {
+    match value.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => value.trim_end_matches('.').to_ascii_lowercase(),
+    }
 }
 
 /// What check-input needs to know of the instances.
@@ -74,7 +91,7 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         let groups = instance.security_groups();
         found.groups.push(groups.iter().filter_map(|group| group.group_id()).map(Into::into).collect());
         found.group_names.extend(groups.iter().filter_map(|group| group.group_name()).map(Into::into));
-        found.targets.push(Target { id: id.clone(), addresses: [public(instance), ipv6(instance)].concat() });
+        found.targets.push(Target { id: id.clone(), addresses: addresses(instance) });
     }
     Ok(found)
 }
@@ -85,13 +102,33 @@ fn state(instance: &Instance) -> InstanceStateName {
 
 /// The public IPv4 address and the DNS name that goes with it.
 fn public(instance: &Instance) -> Vec<String> {
-    let named = [instance.public_ip_address(), instance.public_dns_name()].into_iter().flatten();
-    named.filter(|address| !address.is_empty()).map(Into::into).collect()
+    destinations([instance.public_ip_address(), instance.public_dns_name()].into_iter().flatten())
 }
 
 fn ipv6(instance: &Instance) -> Vec<String> {
     let of_interfaces = instance.network_interfaces().iter().flat_map(|interface| interface.ipv6_addresses());
-    of_interfaces.filter_map(|address| address.ipv6_address()).map(Into::into).collect()
+    destinations(of_interfaces.filter_map(|address| address.ipv6_address()))
+}
+
+/// Under which the internet reaches it: at any of its interfaces, each of which may have several.
+fn addresses(instance: &Instance) -> Vec<String> {
+    let interfaces = instance.network_interfaces().iter();
+    let associations = interfaces.flat_map(|interface| {
+        let of_addresses = interface.private_ip_addresses().iter().map(|address| address.association());
+        of_addresses.chain([interface.association()]).flatten()
+    });
+    let public_of_interfaces = associations.flat_map(|has| [has.public_ip(), has.public_dns_name()]).flatten();
+    let mut all = [public(instance), ipv6(instance)].concat();
+    for one in destinations(public_of_interfaces) {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
+}
+
+fn destinations<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
+    values.filter(|value| !value.is_empty()).map(destination).collect()
 }
 
 /// The user's word on an instance.
@@ -205,6 +242,42 @@ pub async fn start(client: &ec2::Client, ids: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ec2::types::{
+        InstanceIpv6Address, InstanceNetworkInterface, InstanceNetworkInterfaceAssociation, InstancePrivateIpAddress,
+    };
+
+    #[test]
+    fn every_interface_has_addresses() {
+        let association = |ip: &str, name: &str| {
+            InstanceNetworkInterfaceAssociation::builder().public_ip(ip).public_dns_name(name).build()
+        };
+        let address = |ip: &str| InstancePrivateIpAddress::builder().association(association(ip, "")).build();
+        let first = InstanceNetworkInterface::builder()
+            .association(association("203.0.113.7", "EC2-203-0-113-7.compute-1.amazonaws.com"))
+            .private_ip_addresses(address("203.0.113.7"))
+            .private_ip_addresses(address("203.0.113.8"))
+            .ipv6_addresses(InstanceIpv6Address::builder().ipv6_address("2001:db8:10:0:0:0:0:a").build());
+        let second = InstanceNetworkInterface::builder()
+            .association(association("203.0.113.9", ""))
+            .ipv6_addresses(InstanceIpv6Address::builder().ipv6_address("2001:db8:10::b").build());
+        let instance = Instance::builder()
+            .public_ip_address("203.0.113.7")
+            .network_interfaces(first.build())
+            .network_interfaces(second.build())
+            .build();
+        let target = Target { id: "i-1".into(), addresses: addresses(&instance) };
+        let values = [
+            "203.0.113.7",
+            "203.0.113.8",
+            "203.0.113.9",
+            "ec2-203-0-113-7.compute-1.amazonaws.com.",
+            "2001:0db8:0010::000a",
+            "2001:DB8:10:0::b",
+        ];
+        assert!(values.iter().all(|value| target.has(value)), "{target:?}");
+        assert_eq!(target.addresses.len(), values.len());
+        assert!(!target.has("203.0.113.1") && !target.has("2001:db8:10::1") && !target.has(""));
+    }
 
     #[test]
     fn only_what_may_be_stopped_is_started() {

@@ -13,6 +13,7 @@ use crate::dns::{self, Edit, Standing};
 use crate::environment;
 use crate::error::{Call, Codes, Error, Result};
 use crate::instance::{self, AtTeardown, Consent};
+use crate::lambda;
 use crate::load_balancer;
 use crate::lock;
 use crate::price;
@@ -291,7 +292,7 @@ pub async fn standing(clients: &Clients, identity: &Identity, seen: Option<Stand
 
 fn records(identity: &Identity, standing: Option<&Standing>, going: &HashSet<String>) -> Option<Listed> {
     let (domain, zone) = (identity.domain.as_ref()?, identity.zone.as_ref()?);
-    let restoration = dns::restore(&identity.stack, &identity.name, domain, standing?, going)?;
+    let restoration = dns::restore(&lambda::owner(), &identity.name, domain, standing?, going)?;
     let action = Action::Records { zone: zone.clone(), edits: restoration.edits };
     Some(acted("alias record", domain, Decision::Restore, restoration.reason, action))
 }

@@ -4,7 +4,7 @@ use aws_sdk_route53 as route53;
 use route53::types::{ResourceRecordSet, RrType};
 use serde::{Deserialize, Serialize};
 
-use super::ownership::{Ownership, ownership_name};
+use super::ownership::{Owner, Ownership, Previous, ownership_name};
 use super::record::{
     Carried, Edit, Standing, alias, apply, describe, is_address, is_outdated, not_albatross, points_at, standing,
 };
@@ -57,16 +57,12 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
     let owned = match &standing.ownership {
         None => None,
         Some(record) => match Ownership::parse(record, domain) {
-            Some(ownership) if ownership.is_of(&environment.stack, &environment.name) => Some(ownership),
+            Some(ownership) if ownership.is_of(&environment.owner(), &environment.name) => Some(ownership),
             Some(other) => {
+                let (says, whose) = (ownership_name(domain), other.described());
                 return conflict(
                     domain.clone(),
-                    format!(
-                        "{} says that it belongs to environment {} of stack {}; tear that down first",
-                        ownership_name(domain),
-                        other.environment,
-                        other.stack
-                    ),
+                    format!("{says} says that it belongs to {whose}; tear that down first"),
                 );
             }
             None => {
@@ -74,11 +70,18 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
             }
         },
     };
+    let Owner { stack, region, account } = environment.owner();
     let mut ownership = Ownership {
-        stack: environment.stack.clone(),
+        stack,
+        region: Some(region),
+        account: Some(account),
         environment: environment.name.clone(),
-        target: front.dns_name.clone(),
-        previous: owned.iter().flat_map(|owned| owned.previous.clone()).collect(),
+        target: Some(front.dns_name.clone()),
+        previous: owned
+            .iter()
+            .flat_map(|owned| owned.previous.clone())
+            .map(|previous| previous.led_to(&environment.instances))
+            .collect(),
     };
     let mut wanted = wanted_aliases(environment, front);
     let mut edits = vec![];
@@ -87,13 +90,14 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
             wanted.remove(index);
             continue;
         }
-        let is_our_earlier_alias = owned.as_ref().is_some_and(|owned| points_at(record, &owned.target));
+        let earlier = owned.as_ref().and_then(|owned| owned.target.as_ref());
+        let is_our_earlier_alias = earlier.is_some_and(|target| points_at(record, target));
         if !is_our_earlier_alias {
             if let Err(problem) = may_replace(record, environment) {
                 return conflict(describe(record), problem);
             }
-            ownership.previous.retain(|previous| previous.r#type() != record.r#type());
-            ownership.previous.push(record.clone());
+            ownership.previous.retain(|previous| previous.record.r#type() != record.r#type());
+            ownership.previous.push(Previous::of(record, &environment.instances));
         }
         edits.push(Edit::Delete(record.clone()));
     }
@@ -155,13 +159,10 @@ fn may_replace(record: &ResourceRecordSet, environment: &Environment) -> std::re
         return Err("it has a routing policy or a health check, which an environment cannot replace; remove it or choose another domain".into());
     }
     let points_at_instance = !record.resource_records().is_empty()
-        && record.resource_records().iter().all(|value| {
-            let value = value.value().trim_end_matches('.');
-            environment
-                .instances
-                .iter()
-                .any(|instance| instance.addresses.iter().any(|address| address.eq_ignore_ascii_case(value)))
-        });
+        && record
+            .resource_records()
+            .iter()
+            .all(|value| environment.instances.iter().any(|instance| instance.has(value.value())));
     match environment.dns {
         DnsPolicy::Overwrite => Ok(()),
         DnsPolicy::CreateOnly => Err("\"dns\" is \"create-only\"; delete it, or use \"takeover\" or \"overwrite\"".into()),
@@ -216,7 +217,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::super::ownership::restore;
-    use super::super::ownership::tests::{a, our_alias, owned, owned_by, summary};
+    use super::super::ownership::tests::{a, our_alias, owned, owned_by, owner, summary};
     use super::super::record::{plain, resource_record};
     use super::*;
     use crate::instance::Target;
@@ -324,12 +325,12 @@ mod tests {
         let standing = Standing { records: vec![a(INSTANCE)], ownership: None, lock: None };
         let edits = point(&environment, &front, &standing).unwrap();
         let diff = diff(&environment, &front, &edits);
-        let own = "heritage=albatross stack=albatross environment=api-example-com target=our-elb.amazonaws.com";
+        let own = "heritage=albatross stack=albatross region=us-east-1 account=123456789012 environment=api-example-com target=our-elb.amazonaws.com";
         assert_eq!(diff[0], "- api.example.com A 203.0.113.7");
         assert_eq!(diff[1], "+ api.example.com A alias to the load balancer api-example-com-elb");
         assert_eq!(
             diff[2],
-            format!("+ _albatross.api.example.com TXT \"{own}\" \"previous=A ttl=300 value=203.0.113.7\"")
+            format!("+ _albatross.api.example.com TXT \"{own}\" \"previous=A ttl=300 value=203.0.113.7 instance=i-1\"")
         );
         assert_eq!(pointed(&environment, &front, &edits).changes, diff);
         assert_eq!(pointed(&environment, &front, &[]).outcome, Outcome::Found);
@@ -344,7 +345,7 @@ mod tests {
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
         let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), lock: None };
-        let restoration = restore("albatross", "api-example-com", DOMAIN, &after, &HashSet::new()).unwrap();
+        let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, &HashSet::new()).unwrap();
         assert_eq!(summary(&restoration.edits), "delete A, create A, create AAAA, delete TXT");
         let named = |record: &ResourceRecordSet| {
             let mut record = record.clone();

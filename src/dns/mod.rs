@@ -9,7 +9,7 @@ mod validation;
 mod zone;
 
 pub use alias::{AtDomain, diff, ensure_alias, point, pointed};
-pub use ownership::{Ownership, Restoration, is_owned, ownership_name, restore};
+pub use ownership::{Owner, Ownership, Previous, Restoration, is_owned, ownership_name, restore};
 pub use record::{Edit, Standing, apply, is_outdated, not_albatross, standing, txt, txt_values};
 pub use validation::{ensure_cname, plan_cname, remove_cname};
 pub use zone::{choose_zone, find_zone, zones};
