@@ -61,7 +61,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     };
     let ((instances, mut subnets, groups), (zone, standing), ()) =
         tokio::try_join!(behind, at_domain, given_certificate)?;
-    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&stack, &name);
+    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&owner.stack, &name);
     let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
     network::mark_stood_in(ec2, &mut subnets, ours.first().map(|group| group.id.as_str())).await?;
     let chosen =

@@ -363,7 +363,8 @@ mod tests {
 
     #[test]
     fn a_subnet_that_elb_does_not_take_is_never_chosen_and_refused_by_name() {
-        let cases: [(fn(&mut Subnet), &str); 6] = [
+        type Spoil = fn(&mut Subnet);
+        let cases: [(Spoil, &str); 6] = [
             (|subnet| subnet.zone = "us-east-1-bos-1a".into(), "Local or Wavelength Zone"),
             (|subnet| subnet.zone = "us-east-1-wl1-bos-wlz-1".into(), "Local or Wavelength Zone"),
             (|subnet| subnet.outpost = Some("arn:aws:outposts:…:outpost/op-1".into()), "outpost/op-1"),
