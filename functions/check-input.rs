@@ -2,7 +2,7 @@
 //! environment's lock, unless it is just to plan.
 
 use albatross::dns::AtDomain;
-use albatross::environment::{self, Environment, Input, IpAddressType, Mode};
+use albatross::environment::{self, Environment, Input, Mode};
 use albatross::error::Result;
 use albatross::security_group::Ours;
 use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
@@ -59,11 +59,13 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         let standing = dns::standing(route53, &zone.id, &input.domain).await?;
         Result::Ok((zone, standing))
     };
-    let ((instances, subnets, groups), (zone, standing), ()) = tokio::try_join!(behind, at_domain, given_certificate)?;
-    let chosen = network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones)?;
-    if input.ip_address_type == IpAddressType::Dualstack {
-        network::check_ipv6(&chosen)?;
-    }
+    let ((instances, mut subnets, groups), (zone, standing), ()) =
+        tokio::try_join!(behind, at_domain, given_certificate)?;
+    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&owner.stack, &name);
+    let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
+    network::mark_stood_in(ec2, &mut subnets, ours.first().map(|group| group.id.as_str())).await?;
+    let chosen =
+        network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones, input.ip_address_type)?;
     let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
     let groups_to_open =
         security_group::groups_to_open(&groups, &instances.groups, input.open_instance_group, input.port, &from)?;
@@ -74,6 +76,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         name,
         allowed_cidrs: input.allowed_cidrs(),
         subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
+        zones: chosen.iter().map(|subnet| subnet.zone.clone()).collect(),
         domain: input.domain,
         zone,
         vpc: instances.vpc,
@@ -83,6 +86,8 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         health_check: input.health_check,
         tls_policy: input.tls_policy,
         hsts_max_age: input.hsts_max_age,
+        redirect: input.redirect,
+        drop_invalid_headers: input.drop_invalid_headers,
         ip_address_type: input.ip_address_type,
         certificate_arn: input.certificate_arn,
         dns: input.dns,
@@ -93,8 +98,6 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         security_group: None,
         at_domain: AtDomain::of(&standing),
     };
-    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&environment.stack, &environment.name);
-    let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
     environment.check_standing(&ours)?;
     environment.security_group = ours.into_iter().next().map(|group| group.id);
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.

@@ -17,9 +17,12 @@ use crate::target_group;
 
 /// In the rows of answers.
 const RESOURCE: &str = "load balancer";
+/// How the description of a load balancer's network interface begins: `ELB app/<name>/<id>`.
+pub const INTERFACES: &str = "ELB app/";
 /// The API's most for DescribeTags.
 const TAGS_A_CALL: usize = 20;
-/// Requests with malformed headers are an attack, not a user.
+/// Drops headers whose names have other than letters, digits and hyphens: servers take `_` for `-`, and with it one header
+/// for another (ELB user guide, load balancer attributes).
 const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enabled";
 
 /// With it on AWS refuses the deletion (ELB user guide, deletion protection).
@@ -122,7 +125,8 @@ pub async fn ensure(
     }
 }
 
-/// Makes a load balancer what the environment wants, `found` or made a moment ago; `security_group` is its own.
+/// Makes a load balancer what the environment wants, `found` or made a moment ago; `security_group` is its own. Zones that
+/// the environment has left are [`leave_zones`]'s.
 pub async fn settle(
     client: &elb::Client,
     environment: &Environment,
@@ -131,12 +135,13 @@ pub async fn settle(
     found: Option<&(LoadBalancer, Tags)>,
 ) -> Result<Step> {
     let Some((found, tags)) = found else {
-        set_attributes(client, arn).await?;
+        set_attributes(client, environment, arn).await.authorised_late(true)?;
         return Ok(Step::new(RESOURCE, arn, Outcome::Created));
     };
     let drops = drops_invalid_headers(client, arn).await?;
     let difference = differ(environment, found, tags, &drops, security_group);
-    change_parts(client, environment, arn, &difference, security_group).await?;
+    let changed = change_parts(client, environment, found, &difference, security_group).await;
+    changed.authorised_late(!environment.complete)?;
     Ok(difference.step(arn))
 }
 
@@ -186,11 +191,12 @@ fn address_type(environment: &Environment) -> ElbAddresses {
     }
 }
 
-async fn set_attributes(client: &elb::Client, arn: &str) -> Result<()> {
+async fn set_attributes(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
+    let drops = environment.drop_invalid_headers.to_string();
     client
         .modify_load_balancer_attributes()
         .load_balancer_arn(arn)
-        .attributes(LoadBalancerAttribute::builder().key(DROP_INVALID_HEADERS).value("true").build())
+        .attributes(LoadBalancerAttribute::builder().key(DROP_INVALID_HEADERS).value(drops).build())
         .send()
         .await
         .call("elasticloadbalancing:ModifyLoadBalancerAttributes")
@@ -243,7 +249,7 @@ fn differ(
     // Without the input's word the tag stays: the user may have set it by hand.
     let until = environment.keep_until.as_deref();
     Difference {
-        attributes: change("drop invalid headers", drops_invalid_headers, "true"),
+        attributes: change("drop invalid headers", drops_invalid_headers, environment.drop_invalid_headers),
         security_groups: change("security groups", found.security_groups().join(", "), security_group),
         subnets: change("subnets", subnets, wanted),
         addresses: change("IP addresses", addresses, address_type(environment)),
@@ -254,20 +260,23 @@ fn differ(
 async fn change_parts(
     client: &elb::Client,
     environment: &Environment,
-    arn: &str,
+    found: &LoadBalancer,
     difference: &Difference,
     security_group: &str,
 ) -> Result<()> {
+    let arn = found.load_balancer_arn().unwrap_or_default();
     if difference.attributes.is_some() {
-        set_attributes(client, arn).await?;
+        set_attributes(client, environment, arn).await?;
     }
     if difference.security_groups.is_some() {
         let call = client.set_security_groups().load_balancer_arn(arn).security_groups(security_group);
         call.send().await.call("elasticloadbalancing:SetSecurityGroups")?;
     }
     if difference.subnets.is_some() || difference.addresses.is_some() {
-        let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(environment.subnets.clone()));
-        call.ip_address_type(address_type(environment)).send().await.call("elasticloadbalancing:SetSubnets")?;
+        let meanwhile = Place::until_left(environment, found);
+        if meanwhile != Place::of(found) {
+            meanwhile.set(client, arn).await?;
+        }
     }
     if difference.keep_until.is_some() {
         let call = client
@@ -277,6 +286,56 @@ async fn change_parts(
         call.send().await.call("elasticloadbalancing:AddTags")?;
     }
     Ok(())
+}
+
+/// Where a load balancer stands, as SetSubnets takes it: whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    subnets: BTreeSet<String>,
+    addresses: ElbAddresses,
+}
+
+impl Place {
+    fn of(found: &LoadBalancer) -> Self {
+        let subnets = found.availability_zones().iter().filter_map(|zone| zone.subnet_id.clone()).collect();
+        Place { subnets, addresses: found.ip_address_type().cloned().unwrap_or(ElbAddresses::Ipv4) }
+    }
+
+    fn wanted(environment: &Environment) -> Self {
+        Place { subnets: environment.subnets.iter().cloned().collect(), addresses: address_type(environment) }
+    }
+
+    /// As wanted, and the zones besides that a site which serves may have its targets in. A subnet there may have no IPv6
+    /// range, so that becomes dualstack only when it is left.
+    fn until_left(environment: &Environment, found: &LoadBalancer) -> Self {
+        let mut place = Place::wanted(environment);
+        let left = former_zones(environment, found);
+        if !left.is_empty() {
+            if found.ip_address_type() == Some(&ElbAddresses::Ipv4) {
+                place.addresses = ElbAddresses::Ipv4;
+            }
+            let zones = found.availability_zones().iter();
+            let left = zones.filter(|zone| zone.zone_name().is_some_and(|name| left.iter().any(|left| left == name)));
+            place.subnets.extend(left.filter_map(|zone| zone.subnet_id.clone()));
+        }
+        place
+    }
+
+    async fn set(self, client: &elb::Client, arn: &str) -> Result<()> {
+        let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(self.subnets.into_iter().collect()));
+        call.ip_address_type(self.addresses).send().await.call("elasticloadbalancing:SetSubnets").map(drop)
+    }
+}
+
+/// The zones that a load balancer stands in and that the environment has left. What has never served has left none.
+pub fn former_zones(environment: &Environment, found: &LoadBalancer) -> Vec<String> {
+    let zones = found.availability_zones().iter().filter_map(|zone| zone.zone_name.clone());
+    zones.filter(|zone| environment.complete && !environment.zones.contains(zone)).collect()
+}
+
+/// Takes a load balancer out of all zones but the environment's. Again is safe.
+pub async fn leave_zones(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
+    Place::wanted(environment).set(client, arn).await
 }
 
 fn kept_until(until: &str) -> Tag {
@@ -384,6 +443,10 @@ mod tests {
             differ(environment, found, &Tags::default(), drops, group).step("arn").changes
         };
         assert!(changes(&environment, &found, "true", "sg-1").is_empty());
+        environment.drop_invalid_headers = false;
+        assert!(changes(&environment, &found, "false", "sg-1").is_empty());
+        assert_eq!(changes(&environment, &found, "true", "sg-1"), ["drop invalid headers: true → false"]);
+        environment.drop_invalid_headers = true;
         environment.ip_address_type = IpAddressType::Dualstack;
         environment.keep_until = Some("2099-01-01T00:00:00Z".into());
         let other = as_wanted.availability_zones(subnet("subnet-c")).build();
@@ -397,5 +460,33 @@ mod tests {
                 "albatross:keep-until: none → 2099-01-01T00:00:00Z",
             ]
         );
+    }
+
+    #[test]
+    fn a_zone_that_serves_is_left_last() {
+        let zone = |name: &str, id: &str| AvailabilityZone::builder().zone_name(name).subnet_id(id).build();
+        let found = LoadBalancer::builder()
+            .ip_address_type(ElbAddresses::Ipv4)
+            .availability_zones(zone("us-east-1b", "subnet-b"))
+            .availability_zones(zone("us-east-1c", "subnet-c"))
+            .build();
+        let mut environment = Environment { complete: true, ..Environment::example() };
+        environment.ip_address_type = IpAddressType::Dualstack;
+        let place = |subnets: &[&str], addresses: ElbAddresses| Place {
+            subnets: subnets.iter().map(|id| id.to_string()).collect(),
+            addresses,
+        };
+        assert_eq!(former_zones(&environment, &found), ["us-east-1c"]);
+        let meanwhile = Place::until_left(&environment, &found);
+        assert_eq!(meanwhile, place(&["subnet-a", "subnet-b", "subnet-c"], ElbAddresses::Ipv4));
+        assert_eq!(Place::wanted(&environment), place(&["subnet-a", "subnet-b"], ElbAddresses::Dualstack));
+        // Another subnet of a zone takes the place of the one there.
+        environment.zones[1] = "us-east-1c".into();
+        environment.zones[0] = "us-east-1b".into();
+        assert_eq!(Place::until_left(&environment, &found), Place::wanted(&environment));
+        // What has never served must not hold on to a zone that may be why.
+        environment.zones[1] = "us-east-1a".into();
+        environment.complete = false;
+        assert_eq!(Place::until_left(&environment, &found), Place::wanted(&environment));
     }
 }
