@@ -5,7 +5,7 @@ use albatross::dns::AtDomain;
 use albatross::environment::{self, Environment, Input, IpAddressType, Mode};
 use albatross::error::Result;
 use albatross::security_group::Ours;
-use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
+use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group, tags};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,6 +38,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let Clients { acm, ec2, route53, sfn } = clients;
     let input = Input::parse(event.input)?;
+    let tags = tags::given(&lambda::resource_tags())?;
     let given_certificate = async {
         match &input.certificate_arn {
             Some(arn) => certificate::check_given(acm, arn, &input.domain).await,
@@ -69,6 +70,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         security_group::groups_to_open(&groups, &instances.groups, input.open_instance_group, input.port, &from)?;
     let mut environment = Environment {
         stack,
+        tags,
         name,
         allowed_cidrs: input.allowed_cidrs(),
         subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
