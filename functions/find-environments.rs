@@ -93,7 +93,8 @@ async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environme
             Some(arn) if one.spared.is_none() => load_balancer::is_protected(elb, arn).await,
             _ => Ok(false),
         });
-        for (one, is_protected) in some.iter_mut().zip(join_all(looks).await) {
+        let looks = join_all(looks).await;
+        for (one, is_protected) in some.iter_mut().zip(looks) {
             // Where AWS does not tell, it refuses to delete one that is.
             if is_protected.unless(&["AccessDenied"])?.unwrap_or_default() {
                 one.spared = Some("deletion protection is on at its load balancer".into());

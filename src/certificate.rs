@@ -221,14 +221,13 @@ pub async fn request(client: &acm::Client, environment: &Environment, mut dead: 
     /// A certificate deleted within the hour, and one more beside it.
     const TRIES: usize = 3;
     for _ in 0..TRIES {
-        let tags =
-            tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a key"));
+        let tag = |(key, value)| Tag::builder().key(key).value(value).build().expect("a key");
         let answer = client
             .request_certificate()
             .domain_name(&environment.domain)
             .validation_method(ValidationMethod::Dns)
             .idempotency_token(environment.idempotency_token(&dead))
-            .set_tags(Some(tags.into_iter().collect()))
+            .set_tags(Some(tags::of(environment).into_iter().map(tag).collect()))
             .send()
             .await
             .call("acm:RequestCertificate")?;

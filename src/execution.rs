@@ -3,8 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
 
+use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_sdk_sfn as sfn;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sfn::operation::describe_execution::DescribeExecutionOutput;
 use sfn::primitives::DateTime;
@@ -15,7 +16,7 @@ use crate::error::{Call, Codes, Error, Result};
 use crate::price::Usage;
 
 /// `detail` of a "Step Functions Execution Status Change" (Step Functions developer guide, EventBridge events).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ended {
     pub execution_arn: String,
@@ -25,16 +26,9 @@ pub struct Ended {
     pub input: Option<String>,
 }
 
-/// An event of EventBridge, as far as it matters here (EventBridge user guide, "Event structure").
-#[derive(Deserialize)]
-struct Event {
-    source: String,
-    detail: Ended,
-}
-
 /// The provision whose end an event tells of; `None` for the nightly schedule's event or any other input.
 pub fn ended(event: &Value) -> Option<Ended> {
-    let event = Event::deserialize(event).ok()?;
+    let event = EventBridgeEvent::<Ended>::deserialize(event).ok()?;
     (event.source == "aws.states").then_some(event.detail)
 }
 

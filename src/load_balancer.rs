@@ -70,7 +70,7 @@ pub async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<HashMap<St
 
 /// The environment's tags as ELB's requests take them.
 pub fn own_tags(environment: &Environment) -> Vec<Tag> {
-    tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
+    tags::of(environment).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalancer>> {

@@ -240,10 +240,16 @@ fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
     shown.chain((more > 0).then(|| format!("  and {more} more"))).collect::<Vec<_>>().join("\n")
 }
 
-/// An execution's page in the console.
+/// An execution's page in the console of its partition; template.yaml has the same.
 fn console(run: &str) -> String {
     let region = region(run);
-    format!("https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{run}")
+    let console = match run.split(':').nth(1) {
+        Some("aws-cn") => "console.amazonaws.cn",
+        Some("aws-eusc") => "console.amazonaws-eusc.eu",
+        Some("aws-us-gov") => "console.amazonaws-us-gov.com",
+        _ => "console.aws.amazon.com",
+    };
+    format!("https://{region}.{console}/states/home?region={region}#/v2/executions/details/{run}")
 }
 
 /// Of an ARN.
@@ -271,6 +277,20 @@ mod tests {
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn links_follow_the_partition() {
+        for (partition, region, host) in [
+            ("aws", "us-east-1", "us-east-1.console.aws.amazon.com"),
+            ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+            ("aws-eusc", "eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
+            ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ] {
+            let run = format!("arn:{partition}:states:{region}:123456789012:execution:albatross-nightly:one");
+            let page = format!("https://{host}/states/home?region={region}#/v2/executions/details/{run}");
+            assert_eq!(console(&run), page);
+        }
     }
 
     fn standing(name: &str, spared: Option<&str>) -> Standing {
