@@ -11,7 +11,7 @@ from moto.ec2.exceptions import (
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.instances import Instance
+from moto.ec2.models.instances import Instance, StateReason
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import EC2Response
@@ -262,6 +262,17 @@ def release_address(original, self, address=None, allocation_id=None):
     if interface and interface.vpc_id != self.default_vpc.id:
         raise EC2ClientError("InvalidIPAddress.InUse", f"Address {found[0].public_ip} is in use.")
     return original(self, address, allocation_id)
+
+
+@replaces(Instance)
+def start(original, self):
+    """An instance that cannot start falls back to stopped: a test says so by the tag local:start, with the reason."""
+    before = original(self)
+    reason = self.ec2_backend.tags.get(self.id, {}).get("local:start")
+    if reason:
+        self.stop()
+        self.state_reason = StateReason(reason, reason.partition(": ")[0])
+    return before
 
 
 @replaces(Instance)
