@@ -5,7 +5,7 @@ use albatross::dns::AtDomain;
 use albatross::environment::{self, Environment, Input, Mode};
 use albatross::error::Result;
 use albatross::security_group::Ours;
-use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
+use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group, tags};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,6 +38,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let Clients { acm, ec2, route53, sfn } = clients;
     let input = Input::parse(event.input)?;
+    let tags = tags::given(&lambda::resource_tags())?;
     let given_certificate = async {
         match &input.certificate_arn {
             Some(arn) => certificate::check_given(acm, arn, &input.domain).await,
@@ -47,7 +48,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let (owner, name) = (lambda::owner(), input.name());
     let own_group = environment::security_group_name(&name);
     let behind = async {
-        let instances = instance::check(ec2, &input.instances).await?;
+        let instances = instance::check(ec2, &input.instances, &input.put_back).await?;
         let groups = instances.group_names.iter().cloned().chain([own_group.clone()]);
         let (subnets, groups) =
             tokio::try_join!(network::subnets(ec2, &instances.vpc), security_group::named(ec2, groups))?;
@@ -73,6 +74,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         stack: owner.stack.clone(),
         region: owner.region.clone(),
         account: owner.account.clone(),
+        tags,
         name,
         allowed_cidrs: input.allowed_cidrs(),
         subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),

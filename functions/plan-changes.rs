@@ -1,17 +1,17 @@
 //! Tells what a provision would make, change or find, and changes nothing: the rows of its answer, in their order, its
 //! edits of the DNS records, and the cost. Each row comes from the comparison that the state which acts goes by.
 
+use albatross::aws::{self, Clients};
 use albatross::certificate::{self, Certificate};
 use albatross::environment::{Environment, Mode};
 use albatross::error::Result;
 use albatross::former::Former;
-use albatross::inventory::Clients;
 use albatross::listener::{self, Listeners};
 use albatross::load_balancer::{self, Front};
 use albatross::price::{self, Cost};
 use albatross::security_group::Rules;
 use albatross::step::{Outcome, Step};
-use albatross::{aws, dns, lambda, security_group, target_group};
+use albatross::{dns, lambda, security_group, target_group};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! The input of a provision, its validation, and the names that follow from it. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
@@ -12,12 +12,12 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
-use crate::dns::{AtDomain, Owner};
+use crate::dns::{AtDomain, Owner, Returned};
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::lock;
 use crate::security_group;
-use crate::tags;
+use crate::tags::{self, VALUE_MAX};
 
 /// What `<name>-target-group` leaves of ELB's 32 characters.
 const NAME_MAX: usize = 19;
@@ -25,8 +25,6 @@ const NAME_MAX: usize = 19;
 const DNS_NAME_MAX: usize = 253;
 /// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
 const CERTIFICATE_DOMAIN_MAX: usize = 64;
-/// ELB API reference, Tag.
-const TAG_VALUE_MAX: usize = 256;
 /// Of IPv4 and of IPv6 each: a security group holds 60 rules of a kind (VPC user guide, quotas), and a range takes one for
 /// port 80 and one for port 443.
 const RANGES_MOST: usize = 30;
@@ -80,6 +78,9 @@ pub struct Input {
     pub keep_until: Option<String>,
     #[serde(default)]
     pub mode: Mode,
+    /// Of a morning: what the night has put back at the domain, which may be replaced again.
+    #[serde(default)]
+    pub put_back: Vec<Returned>,
 }
 
 /// Health check of the target group; ELB's own limits.
@@ -214,6 +215,8 @@ pub struct Environment {
     pub stack: String,
     pub region: String,
     pub account: String,
+    /// Of the stack's user, on all that is made.
+    pub tags: BTreeMap<String, String>,
     pub name: String,
     pub domain: String,
     pub zone: Zone,
@@ -321,13 +324,14 @@ impl Environment {
             stack: "albatross".into(),
             region: "us-east-1".into(),
             account: "123456789012".into(),
+            tags: BTreeMap::new(),
             name: "api-example-com".into(),
             domain: "api.example.com".into(),
             zone: Zone { id: "Z1".into(), name: "example.com".into() },
             vpc: "vpc-1".into(),
             subnets: vec!["subnet-a".into(), "subnet-b".into()],
             zones: vec!["us-east-1a".into(), "us-east-1b".into()],
-            instances: vec![Target { id: "i-1".into(), addresses: vec![] }],
+            instances: vec![Target { id: "i-1".into(), ..Target::default() }],
             groups_to_open: vec![],
             port: 80,
             health_check: HealthCheck::default(),
@@ -357,8 +361,11 @@ pub fn security_group_name(environment: &str) -> String {
     load_balancer_name(environment)
 }
 
+/// Of the names of our target groups.
+pub const TARGET_GROUP_SUFFIX: &str = "-target-group";
+
 pub fn target_group_name(environment: &str) -> String {
-    format!("{environment}-target-group")
+    format!("{environment}{TARGET_GROUP_SUFFIX}")
 }
 
 /// Parses an execution's input; an error carries the JSON path of the field. A `Comment` is none: the Step Functions
@@ -444,9 +451,8 @@ impl Input {
         }
         if let Some(until) = &input.keep_until {
             date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
-            if until.len() > TAG_VALUE_MAX {
-                let problem =
-                    format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
+            if until.len() > VALUE_MAX {
+                let problem = format!("{} characters; it is kept in a tag, which has at most {VALUE_MAX}", until.len());
                 return Err(Error::input("$.keepUntil", problem));
             }
         }

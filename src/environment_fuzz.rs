@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::environment::{self, Input, IpAddressType};
 use crate::error::{Error, Result};
-use crate::inventory::{self, Identity};
 use crate::lock;
 use crate::teardown;
+use crate::teardown::Identity;
 
 /// A second or two; `make fuzz` sets `PROPTEST_CASES`.
 const CASES: u32 = 2_000;
@@ -65,6 +65,7 @@ fn provision_fields() -> Vec<(&'static str, Json)> {
         ("onFailure", text_of(&["rollback", "keep"])),
         ("mode", text_of(&["apply", "plan"])),
         ("keepUntil", text_of(&["2026-12-24T18:00:00Z", "2026-12-24T18:00:00.5+09:00", "1970-01-01T00:00:00Z"])),
+        ("putBack", one_of([json!([]), json!([{"type": "A", "value": "203.0.113.7", "instance": INSTANCES[0]}])])),
     ]
 }
 
@@ -88,6 +89,7 @@ fn teardown_fields() -> Vec<(&'static str, Json)> {
         ("ownOnly", one_of([true, false].map(Value::from))),
         ("hostedZoneId", text_of(&["Z0123456789ABC"])),
         ("run", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-provision:one"])),
+        ("night", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-nightly:one"])),
     ]
 }
 
@@ -253,7 +255,7 @@ fn at<'a>(input: &'a Value, path: &str) -> Option<&'a Value> {
 
 fn parse_teardown(input: &Value) -> Result<(teardown::Input, Identity)> {
     let input: teardown::Input = environment::parse(input.clone())?;
-    let identity = inventory::identify("stack".into(), &input)?;
+    let identity = Identity::of("stack".into(), &input)?;
     Ok((input, identity))
 }
 

@@ -9,7 +9,7 @@ use lambda_runtime::Diagnostic;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Every error of every function; [`Error::name`] is the `errorType` that Step Functions sees.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The input cannot be carried out as it stands. Raised before the first call that changes anything.
     #[error("{path}: {problem}")]

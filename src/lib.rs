@@ -15,7 +15,6 @@ pub mod error;
 pub mod execution;
 pub mod former;
 pub mod instance;
-pub mod inventory;
 pub mod lambda;
 pub mod listener;
 pub mod load_balancer;

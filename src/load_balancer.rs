@@ -25,6 +25,9 @@ const TAGS_A_CALL: usize = 20;
 /// for another (ELB user guide, load balancer attributes).
 const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enabled";
 
+/// With it on AWS refuses the deletion (ELB user guide, deletion protection).
+const DELETION_PROTECTION: &str = "deletion_protection.enabled";
+
 /// What later steps need to know of the load balancer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,7 +70,7 @@ pub async fn tags_of(client: &elb::Client, arns: &[String]) -> Result<HashMap<St
 
 /// The environment's tags as ELB's requests take them.
 pub fn own_tags(environment: &Environment) -> Vec<Tag> {
-    tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build()).to_vec()
+    tags::of(environment).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalancer>> {
@@ -201,11 +204,15 @@ async fn set_attributes(client: &elb::Client, environment: &Environment, arn: &s
         .map(drop)
 }
 
-/// The value of the attribute; empty where it is not set.
 async fn drops_invalid_headers(client: &elb::Client, arn: &str) -> Result<String> {
+    attribute(client, arn, DROP_INVALID_HEADERS).await
+}
+
+/// The value of an attribute; empty where it is not set.
+async fn attribute(client: &elb::Client, arn: &str, key: &str) -> Result<String> {
     let answer = client.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
     let answer = answer.call("elasticloadbalancing:DescribeLoadBalancerAttributes")?;
-    let attribute = answer.attributes().iter().find(|is| is.key() == Some(DROP_INVALID_HEADERS));
+    let attribute = answer.attributes().iter().find(|is| is.key() == Some(key));
     Ok(attribute.and_then(|is| is.value()).unwrap_or_default().into())
 }
 
@@ -369,35 +376,41 @@ pub async fn check_active(client: &elb::Client, arn: &str) -> Result<()> {
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub arn: String,
+    pub dns_name: String,
     /// How many Availability Zones it spans: each has a public IPv4 address.
     pub zones: usize,
     pub tags: Tags,
 }
 
-/// ARN and number of zones of the load balancer of this environment's name, whosever it is.
-pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<(String, usize)>> {
-    let found = describe(client, &environment::load_balancer_name(environment)).await?;
-    let zones = found.as_ref().map_or(0, |found| found.availability_zones().len());
-    Ok(found.and_then(|found| found.load_balancer_arn).map(|arn| (arn, zones)))
+impl Ours {
+    pub fn of(described: &LoadBalancer, tags: Tags) -> Self {
+        let Front { arn, dns_name, .. } = Front::from(described);
+        Ours { arn, dns_name, zones: described.availability_zones().len(), tags }
+    }
+}
+
+/// The load balancer of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<LoadBalancer>> {
+    describe(client, &environment::load_balancer_name(environment)).await
+}
+
+/// Whether deletion protection is on.
+pub async fn is_protected(client: &elb::Client, arn: &str) -> Result<bool> {
+    let value = attribute(client, arn, DELETION_PROTECTION).await.unless(&["LoadBalancerNotFound"])?;
+    Ok(value.is_some_and(|value| value == "true"))
 }
 
 /// All load balancers of a stack.
 pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Ours>> {
-    let mut zones = HashMap::new();
-    let mut pages = client.describe_load_balancers().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        for found in page.call("elasticloadbalancing:DescribeLoadBalancers")?.load_balancers() {
-            let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
-            zones.insert(arn, found.availability_zones().len());
-        }
-    }
-    let arns: Vec<String> = zones.keys().cloned().collect();
-    Ok(tags_of(client, &arns)
-        .await?
-        .into_iter()
-        .filter(|(_, tags)| tags.get(tags::STACK) == Some(stack))
-        .map(|(arn, tags)| Ours { zones: zones.get(&arn).copied().unwrap_or_default(), arn, tags })
-        .collect())
+    let all = client.describe_load_balancers().into_paginator().items().send().try_collect();
+    let all: Vec<LoadBalancer> = all.await.call("elasticloadbalancing:DescribeLoadBalancers")?;
+    let arns: Vec<String> = all.iter().filter_map(|found| found.load_balancer_arn.clone()).collect();
+    let mut tags = tags_of(client, &arns).await?;
+    let ours = all.iter().filter_map(|found| {
+        let tags = tags.remove(found.load_balancer_arn()?)?;
+        (tags.get(tags::STACK) == Some(stack)).then(|| Ours::of(found, tags))
+    });
+    Ok(ours.collect())
 }
 
 /// Deletes a load balancer of ours and with it its listeners. Again is safe: AWS answers success for an absent one.

@@ -62,7 +62,7 @@ pub async fn take(
         }
         edits.insert(0, Edit::Delete(standing.clone()));
     }
-    dns::apply(route53, zone, &edits, &format!("Albatross: {run} works on {domain}")).await
+    dns::apply(route53, zone, &edits, "Albatross: take the lock of a domain").await
 }
 
 /// The edit that gives back the lock that `run` has, without a look: it is refused where `run` has it no more.

@@ -146,7 +146,7 @@ pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<G
 /// Gives the load balancer's group just the rules that the environment wants.
 pub async fn settle(client: &ec2::Client, environment: &Environment, group: &Group) -> Result<Step> {
     let difference = differ(environment, &group.id, &group.rules.standing);
-    change_rules(client, &group.id, &difference).await.authorised_late(!environment.complete)?;
+    change_rules(client, environment, &group.id, &difference).await.authorised_late(!environment.complete)?;
     Ok(if group.new { Step::new(RESOURCE, &group.id, Outcome::Created) } else { difference.step(&group.id) })
 }
 
@@ -202,7 +202,12 @@ fn differ<'a>(environment: &Environment, id: &str, standing: &'a [SecurityGroupR
     Difference { missing: wanted.difference(&found).copied().collect(), excess }
 }
 
-async fn change_rules(client: &ec2::Client, id: &str, difference: &Difference<'_>) -> Result<()> {
+async fn change_rules(
+    client: &ec2::Client,
+    environment: &Environment,
+    id: &str,
+    difference: &Difference<'_>,
+) -> Result<()> {
     let Difference { missing, excess } = difference;
     if !missing.is_empty() {
         let missing = missing.iter().map(|(port, range)| permission(*port, *range)).collect();
@@ -210,6 +215,7 @@ async fn change_rules(client: &ec2::Client, id: &str, difference: &Difference<'_
             .authorize_security_group_ingress()
             .group_id(id)
             .set_ip_permissions(Some(missing))
+            .tag_specifications(tagged(environment, ResourceType::SecurityGroupRule))
             .send()
             .await
             .call("ec2:AuthorizeSecurityGroupIngress")
@@ -252,8 +258,8 @@ fn permission(port: i32, range: IpNet) -> IpPermission {
 }
 
 fn tagged(environment: &Environment, resource: ResourceType) -> TagSpecification {
-    let tags = tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build());
-    TagSpecification::builder().resource_type(resource).set_tags(Some(tags.to_vec())).build()
+    let tags = tags::of(environment).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
+    TagSpecification::builder().resource_type(resource).set_tags(Some(tags.collect())).build()
 }
 
 async fn revoke(client: &ec2::Client, group: &str, rule_ids: Vec<String>) -> Result<()> {
@@ -414,6 +420,13 @@ pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) 
     Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
 }
 
+/// The groups of a domain's environments of a stack.
+pub async fn of_domain(client: &ec2::Client, stack: &str, domain: &str) -> Result<Vec<Ours>> {
+    let tagged = [(tags::STACK, stack), (tags::DOMAIN, domain)];
+    let filters = tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec();
+    Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
+}
+
 /// The groups of these names in all VPCs, whosever.
 pub async fn named(client: &ec2::Client, names: impl IntoIterator<Item = String>) -> Result<Vec<SecurityGroup>> {
     let names = names.into_iter().collect();
@@ -441,7 +454,10 @@ pub async fn open_rules(client: &ec2::Client, stack: &str, environment: &str) ->
 
 async fn tagged_rules(client: &ec2::Client, stack: &str, environment: &str) -> Result<Vec<SecurityGroupRule>> {
     let tagged = [(tags::STACK, stack), (tags::ENVIRONMENT, environment)];
-    rules(client, tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec()).await
+    let mut found = rules(client, tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec()).await?;
+    // Those of the load balancer's own group, which go with it, admit ranges.
+    found.retain(|rule| rule.referenced_group_info().is_some());
+    Ok(found)
 }
 
 /// Takes back a rule of ours. Again is safe.
@@ -464,9 +480,12 @@ pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
         .unless(&["InvalidGroup.NotFound"]);
     match deleted {
         Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => {
-            let referring = describe(client, vec![filter("ip-permission.group-id", id)]).await?;
-            let others = referring.iter().filter_map(|group| group.group_id()).filter(|other| *other != id);
-            check_held(id, others.map(|other| format!("a rule in {other}")).collect())?;
+            let naming = async |field: &str| describe(client, vec![filter(field, id)]).await;
+            let (ingress, egress) =
+                tokio::try_join!(naming("ip-permission.group-id"), naming("egress.ip-permission.group-id"))?;
+            let referring = ingress.iter().chain(&egress).filter_map(|group| group.group_id());
+            let others: BTreeSet<&str> = referring.filter(|other| *other != id).collect();
+            check_held(id, others.into_iter().map(|other| format!("a rule in {other}")).collect())?;
             Err(Error::StillDeleting(format!("security group {id}: {}", refusal.message)))
         }
         other => other.map(drop),
@@ -499,7 +518,7 @@ fn check_held(id: &str, by: Vec<String>) -> Result<()> {
         return Ok(());
     }
     Err(Error::TeardownIncomplete(format!(
-        "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
+        "{id} is held by {}, which is not ours; remove that there, then tear down again",
         by.join(" and ")
     )))
 }

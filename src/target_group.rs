@@ -1,19 +1,20 @@
 //! The target group: where the load balancer sends requests, and how it checks the instances' health.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
     Matcher, ProtocolEnum, TargetDescription, TargetGroup, TargetHealthDescription, TargetHealthStateEnum,
     TargetTypeEnum,
 };
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
 use crate::load_balancer;
 use crate::step::{Outcome, Step, change};
 use crate::tags::Tags;
-use serde::{Deserialize, Serialize};
 
 /// In the rows of answers.
 const RESOURCE: &str = "target group";
@@ -352,15 +353,59 @@ fn is_redirect(reason: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub arn: String,
+    pub vpc: String,
     pub tags: Tags,
-    /// Its targets.
-    pub instances: HashSet<String>,
 }
 
-/// ARN of the target group of this environment's name, whosever it is.
-pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<String>> {
-    let found = describe(client, &crate::environment::target_group_name(environment)).await?;
-    Ok(found.and_then(|group| group.target_group_arn))
+impl Ours {
+    pub fn of(described: &TargetGroup, tags: Tags) -> Self {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ours { arn: text(described.target_group_arn()), vpc: text(described.vpc_id()), tags }
+    }
+
+    /// What may use its instances too.
+    pub fn beside(&self) -> Beside {
+        Beside { arn: self.arn.clone(), vpc: self.vpc.clone() }
+    }
+}
+
+/// The other target groups of a target group's VPC.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside {
+    arn: String,
+    vpc: String,
+}
+
+/// The target group of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<TargetGroup>> {
+    describe(client, &crate::environment::target_group_name(environment)).await
+}
+
+/// What uses some instances by another target group that a load balancer sends to, whosever that is, in words by the id of
+/// the instance: targets by instance id lie in the group's own VPC (ELB user guide, target type).
+pub async fn users(client: &elb::Client, beside: &Beside, ids: &HashSet<String>) -> Result<HashMap<String, String>> {
+    let all = client.describe_target_groups().into_paginator().items().send().try_collect();
+    let all: Vec<TargetGroup> = all.await.call("elasticloadbalancing:DescribeTargetGroups")?;
+    let serves = |group: &&TargetGroup| {
+        group.vpc_id() == Some(&beside.vpc)
+            && group.target_group_arn() != Some(&beside.arn)
+            && !group.load_balancer_arns().is_empty()
+    };
+    let others = all
+        .iter()
+        .filter(serves)
+        .map(async |group| Result::Ok((group, instances(client, group.target_group_arn().unwrap_or_default()).await?)));
+    let mut users = HashMap::new();
+    for other in join_all(others).await {
+        let (group, instances) = other?;
+        let name = group.target_group_name().unwrap_or_default();
+        let user = match name.strip_suffix(crate::environment::TARGET_GROUP_SUFFIX) {
+            Some(environment) => format!("environment {environment}"),
+            None => format!("target group {name}"),
+        };
+        users.extend(instances.into_iter().filter(|id| ids.contains(id)).map(|id| (id, user.clone())));
+    }
+    Ok(users)
 }
 
 /// The instances of a group's targets, without those that were deregistered and still drain.

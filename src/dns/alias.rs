@@ -185,11 +185,11 @@ pub async fn ensure_alias(
     run: &str,
 ) -> Result<Step> {
     let Environment { zone, domain, .. } = environment;
-    let comment = format!("Albatross: point {domain} at its load balancer");
+    let comment = "Albatross: point a domain at its load balancer";
     let mut edits = point(environment, front, &environment.at_domain.standing())?;
     let step = pointed(environment, front, &edits);
     edits.push(lock::give_back(domain, run));
-    match apply(client, &zone.id, &edits, &comment).await {
+    match apply(client, &zone.id, &edits, comment).await {
         Err(error) if is_outdated(&error) => {}
         other => return other.map(|()| step),
     }
@@ -207,7 +207,7 @@ pub async fn ensure_alias(
         }
     }
     if !edits.is_empty() {
-        apply(client, &zone.id, &edits, &comment).await?;
+        apply(client, &zone.id, &edits, comment).await?;
     }
     Ok(step)
 }
@@ -216,9 +216,9 @@ pub async fn ensure_alias(
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::ownership::restore;
     use super::super::ownership::tests::{a, our_alias, owned, owned_by, owner, summary};
-    use super::super::record::{plain, resource_record};
+    use super::super::record::{plain, resource_record, txt};
+    use super::super::restoration::{Now, restore};
     use super::*;
     use crate::instance::Target;
     use route53::types::ResourceRecordSetRegion;
@@ -228,7 +228,11 @@ mod tests {
 
     fn environment(dns: DnsPolicy) -> Environment {
         let addresses = vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()];
-        Environment { dns, instances: vec![Target { id: "i-1".into(), addresses }], ..Environment::example() }
+        Environment {
+            dns,
+            instances: vec![Target { id: "i-1".into(), addresses, ..Target::default() }],
+            ..Environment::example()
+        }
     }
 
     fn front(dns_name: &str) -> Front {
@@ -272,6 +276,7 @@ mod tests {
         const REPLACE_BOTH: &str = "delete A, create A, delete TXT, create TXT";
         let earlier = || alias(DOMAIN, RrType::A, "gone-elb.amazonaws.com", "ZELB", false);
         let earlier_owner = || owned_by("albatross", "gone-elb.amazonaws.com", vec![]);
+        let saved_by_the_console = || alias(DOMAIN, RrType::A, "dualstack.our-elb.amazonaws.com.", "ZELB", true);
         let foreign_alias = || alias(DOMAIN, RrType::A, "d1.cloudfront.net", "Z2F", false);
         let with_policy = |set: fn(&mut ResourceRecordSet)| {
             let mut record = a(INSTANCE);
@@ -296,6 +301,7 @@ mod tests {
             (vec![foreign_alias()], None, ["conflict", "conflict", REPLACE]),
             (vec![our_alias()], Some(owned(vec![])), [""; 3]),
             (vec![our_alias(), unrelated()], Some(owned(vec![a(INSTANCE)])), [""; 3]),
+            (vec![saved_by_the_console()], Some(owned(vec![])), [""; 3]),
             (vec![earlier()], Some(earlier_owner()), [REPLACE_BOTH; 3]),
             (vec![], Some(owned(vec![])), ["create A"; 3]),
             (vec![a("198.51.100.1")], Some(owned(vec![])), ["conflict", "conflict", REPLACE_BOTH]),
@@ -316,6 +322,22 @@ mod tests {
                 assert_eq!(plan(dns, &records, ownership.clone()), wanted, "{dns:?} {records:?} {ownership:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_record_of_an_older_version_learns_what_it_lacks() {
+        let older = [
+            "heritage=albatross stack=albatross environment=api-example-com target=our-elb.amazonaws.com".into(),
+            format!("previous=A ttl=300 value={INSTANCE}"),
+        ];
+        let standing = Standing {
+            records: vec![our_alias()],
+            ownership: Some(txt("_albatross.api.example.com", &older)),
+            lock: None,
+        };
+        let edits = point(&environment(DnsPolicy::Takeover), &front("our-elb.amazonaws.com"), &standing).unwrap();
+        assert_eq!(summary(&edits), "delete TXT, create TXT");
+        assert_eq!(edits.last(), Some(&Edit::Create(owned(vec![a(INSTANCE)]))));
     }
 
     #[test]
@@ -345,14 +367,16 @@ mod tests {
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
         let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), lock: None };
-        let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, &HashSet::new()).unwrap();
-        assert_eq!(summary(&restoration.edits), "delete A, create A, create AAAA, delete TXT");
+        let as_it_was = |_: &RrType, value: &str, _: Option<&str>| Now::At { value: value.into(), ends_with: None };
+        let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, None, as_it_was).unwrap();
+        let edits = restoration.edits(&HashSet::new());
+        assert_eq!(summary(&edits), "delete A, create A, create AAAA, delete TXT");
         let named = |record: &ResourceRecordSet| {
             let mut record = record.clone();
             record.name = DOMAIN.into();
             record
         };
-        assert!(restoration.edits.contains(&Edit::Create(named(&two))));
-        assert!(restoration.edits.contains(&Edit::Create(named(&v6))));
+        assert!(edits.contains(&Edit::Create(named(&two))));
+        assert!(edits.contains(&Edit::Create(named(&v6))));
     }
 }

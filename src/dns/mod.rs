@@ -5,11 +5,13 @@
 mod alias;
 mod ownership;
 mod record;
+mod restoration;
 mod validation;
 mod zone;
 
 pub use alias::{AtDomain, diff, ensure_alias, point, pointed};
-pub use ownership::{Owner, Ownership, Previous, Restoration, is_owned, ownership_name, restore};
+pub use ownership::{Owner, Ownership, Previous, is_owned, ownership_name};
 pub use record::{Edit, Standing, apply, is_outdated, not_albatross, standing, txt, txt_values};
+pub use restoration::{Now, Restoration, Returned, restore};
 pub use validation::{ensure_cname, plan_cname, remove_cname};
 pub use zone::{choose_zone, find_zone, zones};

@@ -1,14 +1,12 @@
 //! Whose the records of a domain are: the ownership record, and what goes and comes back when its environment ends.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_route53 as route53;
 use route53::types::{ResourceRecordSet, RrType};
 
-use super::record::{
-    Edit, Standing, TTL, alias, is_address, listed, plain, points_at, resource_record, txt, txt_values,
-};
-use crate::instance::{self, Target};
+use super::record::{Standing, TTL, alias, plain, resource_record, txt, txt_values};
+use crate::instance::Target;
 
 /// The name of the TXT record that says whose the records of a domain are.
 pub fn ownership_name(domain: &str) -> String {
@@ -171,59 +169,9 @@ pub fn is_owned(owner: &Owner, environment: &str, domain: &str, standing: &Stand
     ownership.is_some_and(|ownership| ownership.is_of(owner, environment) && ownership.target.is_some())
 }
 
-/// What teardown does to the records of a domain.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Restoration {
-    pub edits: Vec<Edit>,
-    /// One line for the user.
-    pub reason: String,
-}
-
-/// The edits that take our alias away and put back what stood before; `None` where we own nothing at the domain.
-///
-/// An alias that was changed by hand since is somebody's: it stays, and only the ownership record goes. A record that
-/// points at an address or name in `going` is not put back.
-pub fn restore(
-    owner: &Owner,
-    environment: &str,
-    domain: &str,
-    standing: &Standing,
-    going: &HashSet<String>,
-) -> Option<Restoration> {
-    let record = standing.ownership.as_ref()?;
-    let ownership = Ownership::parse(record, domain).filter(|ownership| ownership.is_of(owner, environment))?;
-    let (ours, others): (Vec<_>, Vec<_>) = standing
-        .records
-        .iter()
-        .filter(|record| is_address(record))
-        .partition(|record| ownership.target.as_ref().is_some_and(|target| points_at(record, target)));
-    let leads_nowhere = |record: &ResourceRecordSet| {
-        record.resource_records().iter().any(|value| going.contains(&instance::destination(value.value())))
-    };
-    let (lost, previous): (Vec<_>, Vec<_>) =
-        ownership.previous.iter().map(|previous| &previous.record).partition(|record| leads_nowhere(record));
-    let mut edits: Vec<Edit> = ours.into_iter().cloned().map(Edit::Delete).collect();
-    let mut reasons = vec![];
-    if !others.is_empty() {
-        reasons.push(format!("changed by hand since, that stays: {}", listed(&others)));
-    } else {
-        edits.extend(previous.iter().map(|record| Edit::Create((*record).clone())));
-        if !previous.is_empty() {
-            reasons.push(format!("put back: {}", listed(&previous)));
-        }
-        if !lost.is_empty() {
-            reasons.push(format!("not put back, as what it points at goes too: {}", listed(&lost)));
-        }
-    }
-    if reasons.is_empty() {
-        reasons.push("nothing stood there before".into());
-    }
-    edits.push(Edit::Delete(record.clone()));
-    Some(Restoration { edits, reason: reasons.join("; ") })
-}
-
 #[cfg(test)]
 pub mod tests {
+    use super::super::record::Edit;
     use super::*;
     use crate::environment::Environment;
 
@@ -248,13 +196,14 @@ pub mod tests {
 
     pub fn owned_by(stack: &str, target: &str, previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
         let Owner { region, account, .. } = owner();
+        let instances = [Target { id: "i-1".into(), addresses: vec![INSTANCE.into()], ..Target::default() }];
         let ownership = Ownership {
             stack: stack.into(),
             region: Some(region),
             account: Some(account),
             environment: "api-example-com".into(),
             target: Some(target.into()),
-            previous: previous.iter().map(|record| Previous::of(record, &[])).collect(),
+            previous: previous.iter().map(|record| Previous::of(record, &instances)).collect(),
         };
         ownership.record(DOMAIN)
     }
@@ -281,7 +230,8 @@ pub mod tests {
 
     #[test]
     fn a_value_is_remembered_with_its_instance() {
-        let instance = |id: &str, address: &str| Target { id: id.into(), addresses: vec![address.into()] };
+        let instance =
+            |id: &str, address: &str| Target { id: id.into(), addresses: vec![address.into()], ..Target::default() };
         let instances = [instance("i-1", "203.0.113.7"), instance("i-2", "2001:db8:10::a")];
         let mut v4 = a(INSTANCE);
         v4.resource_records.get_or_insert_default().push(resource_record("198.51.100.1"));
@@ -312,28 +262,5 @@ pub mod tests {
         let older = Ownership::parse(&older, DOMAIN).unwrap();
         assert!(older.is_of(&owner(), "api-example-com"));
         assert_eq!(older.described(), "environment api-example-com of stack albatross");
-    }
-
-    fn restored(standing: &Standing) -> Option<Restoration> {
-        restore(&owner(), "api-example-com", DOMAIN, standing, &HashSet::new())
-    }
-
-    #[test]
-    fn a_record_whose_address_goes_is_not_put_back() {
-        let standing = Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
-        let going = HashSet::from([INSTANCE.to_owned()]);
-        let restoration = restore(&owner(), "api-example-com", DOMAIN, &standing, &going).unwrap();
-        assert_eq!(summary(&restoration.edits), "delete A, delete TXT");
-        assert!(restoration.reason.contains(INSTANCE), "{}", restoration.reason);
-    }
-
-    #[test]
-    fn restore_leaves_what_was_changed_by_hand() {
-        let by_hand =
-            Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
-        assert_eq!(summary(&restored(&by_hand).unwrap().edits), "delete TXT");
-        let others =
-            Standing { records: vec![our_alias()], ownership: Some(owned_by("other", "x", vec![])), lock: None };
-        assert_eq!(restored(&others), None);
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ownership::ownership_name;
 use crate::error::{Call, Error, Result};
-use crate::lock;
+use crate::{instance, lock};
 
 /// Seconds, of the records that we write: short, as the environment may be gone tonight.
 pub const TTL: i64 = 60;
@@ -76,8 +76,13 @@ pub fn is_address(record: &ResourceRecordSet) -> bool {
     matches!(record.r#type(), RrType::A | RrType::Aaaa | RrType::Cname)
 }
 
+/// Whether an alias leads to this DNS name. The console writes `dualstack.` before a load balancer's name, which leads to
+/// the same addresses (Route 53 developer guide, values for alias records).
 pub fn points_at(record: &ResourceRecordSet, dns_name: &str) -> bool {
-    let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    let plain = |name: &str| {
+        let name = instance::destination(name);
+        name.strip_prefix("dualstack.").map(Into::into).unwrap_or(name)
+    };
     record.alias_target().is_some_and(|to| plain(to.dns_name()) == plain(dns_name))
 }
 
@@ -158,6 +163,22 @@ pub enum Edit {
     Create(#[serde(with = "carried")] ResourceRecordSet),
 }
 
+impl Edit {
+    pub fn record(&self) -> &ResourceRecordSet {
+        match self {
+            Edit::Delete(record) | Edit::Create(record) => record,
+        }
+    }
+
+    /// What takes it back.
+    pub fn undone(self) -> Edit {
+        match self {
+            Edit::Delete(record) => Edit::Create(record),
+            Edit::Create(record) => Edit::Delete(record),
+        }
+    }
+}
+
 /// A record set on its way from one function to the next, with the fields that ours have. Where somebody has given one more,
 /// as a routing policy, Route 53 refuses to delete it without, and the next listing has it whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,11 +237,12 @@ mod carried {
     }
 }
 
-/// Carries out a batch: all of it or nothing.
+/// Carries out a batch: all of it or nothing. The comment has no name of anything in it, as a name may be as long as the 256
+/// characters that Route 53 takes (API reference, ChangeBatch); the records themselves tell of which domain it is.
 ///
 /// # Errors
 /// [`Error::AwsUnavailable`] where a record has changed since it was read: the next try plans anew.
-pub async fn apply(client: &route53::Client, zone: &str, edits: &[Edit], comment: &str) -> Result<()> {
+pub async fn apply(client: &route53::Client, zone: &str, edits: &[Edit], comment: &'static str) -> Result<()> {
     let changes = edits.iter().map(|edit| {
         let (action, record) = match edit {
             Edit::Delete(record) => (ChangeAction::Delete, record),
@@ -250,6 +272,16 @@ fn tells_of_change(message: &str) -> bool {
 mod tests {
     use super::super::ownership::tests::{a, our_alias, owned};
     use super::*;
+
+    #[test]
+    fn the_console_writes_dualstack_before_a_load_balancers_name() {
+        let to = |name: &str| alias("api.example.com", RrType::A, name, "ZELB", true);
+        let own = "api-elb-1.us-east-1.elb.amazonaws.com";
+        assert!(points_at(&to("dualstack.api-elb-1.us-east-1.elb.amazonaws.com."), own));
+        assert!(points_at(&to("DualStack.API-elb-1.us-east-1.elb.amazonaws.com"), own));
+        assert!(points_at(&to(own), "dualstack.api-elb-1.us-east-1.elb.amazonaws.com"));
+        assert!(!points_at(&to("dualstack.other-elb-1.us-east-1.elb.amazonaws.com"), own));
+    }
 
     #[test]
     fn a_plan_carries_records_whole() {
