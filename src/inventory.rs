@@ -419,7 +419,7 @@ pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) 
     let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(None) };
     let take = async |seen: Option<&Standing>| {
         let record = seen.and_then(|standing| standing.lock.as_ref());
-        let taken = lock::take(&clients.route53, &clients.sfn, zone, domain, record, run).await;
+        let taken = lock::take(&clients.route53, &clients.sfn, zone, domain, record, run, &[]).await;
         taken.unless(&["NoSuchHostedZone"]).map(drop)
     };
     if !has {

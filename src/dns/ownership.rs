@@ -27,7 +27,7 @@ pub struct Owner {
 ///
 /// One TXT value per line of it: `heritage=albatross stack=… region=… account=… environment=… target=<load balancer's DNS
 /// name>`, then for each value of a replaced record `previous=A ttl=300 value=203.0.113.7 instance=i-…`, or for a replaced
-/// alias `previous=A alias=<DNS name> zone=<its hosted zone> health=false`.
+/// alias `previous=A alias=<DNS name> zone=<its hosted zone> health=false`. `wildcard=true` ends the lines of copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ownership {
     pub stack: String,
@@ -102,6 +102,14 @@ impl Ownership {
             place("in", &self.region).unwrap_or_default(),
             place("of account", &self.account).unwrap_or_default()
         )
+    }
+
+    /// Of copies of a wildcard's records, before any alias of ours stands.
+    pub fn of_copies(owner: &Owner, environment: &str, copies: &[ResourceRecordSet]) -> Self {
+        let Owner { stack, region, account } = owner.clone();
+        let previous = copies.iter().map(|copy| Previous { wildcard: true, ..Previous::of(copy, &[]) }).collect();
+        let (region, account, environment) = (Some(region), Some(account), environment.into());
+        Ownership { stack, region, account, environment, target: None, previous }
     }
 
     fn values(&self) -> Vec<String> {

@@ -66,9 +66,13 @@ pub fn alias(name: &str, kind: RrType, dns_name: &str, zone: &str, evaluate_targ
         .expect("a name and a type")
 }
 
-/// Route 53 answers in lower case, with a trailing dot.
+/// A record's name as users write it: Route 53 answers with a trailing dot, and `\052` for `*`.
+pub fn name_of(record: &ResourceRecordSet) -> String {
+    record.name().trim_end_matches('.').to_ascii_lowercase().replace("\\052", "*")
+}
+
 pub fn is_named(record: &ResourceRecordSet, name: &str) -> bool {
-    record.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+    name_of(record) == name
 }
 
 /// Of the types that say where a name is served.
@@ -92,7 +96,7 @@ pub fn describe(record: &ResourceRecordSet) -> String {
         Some(to) => vec!["alias", to.dns_name()],
         None => record.resource_records().iter().map(|value| value.value()).collect(),
     };
-    format!("{} {} {}", record.name().trim_end_matches('.'), record.r#type(), values.join(" "))
+    format!("{} {} {}", name_of(record), record.r#type(), values.join(" "))
 }
 
 pub fn listed(records: &[&ResourceRecordSet]) -> String {
@@ -112,19 +116,45 @@ pub struct Standing {
     pub lock: Option<ResourceRecordSet>,
 }
 
-/// Record sets from a name on, page by page as long as a page ends with one that `goes_on`; and whether more follow.
-async fn read_from(
+impl Standing {
+    /// As it stands after a batch has created these.
+    pub fn with(mut self, made: impl IntoIterator<Item = ResourceRecordSet>) -> Self {
+        for record in made {
+            if *record.r#type() == RrType::Txt {
+                self.ownership = Some(record);
+            } else {
+                self.records.push(record);
+            }
+        }
+        self
+    }
+
+    /// Of record sets that are listed around the domain.
+    pub fn of(mut records: Vec<ResourceRecordSet>, domain: &str) -> Self {
+        let txt = |name: String| {
+            let is = |record: &&ResourceRecordSet| is_named(record, &name) && *record.r#type() == RrType::Txt;
+            records.iter().find(is).cloned()
+        };
+        let (ownership, lock) = (txt(ownership_name(domain)), txt(lock::name(domain)));
+        records.retain(|record| is_named(record, domain));
+        Standing { records, ownership, lock }
+    }
+}
+
+/// Record sets from a name on, or of all the zone, page by page as long as it `goes_on` after a page's last; and whether
+/// more follow.
+pub async fn read_from(
     client: &route53::Client,
     zone: &str,
-    name: &str,
-    goes_on: impl Fn(&ResourceRecordSet) -> bool,
+    name: Option<&str>,
+    mut goes_on: impl FnMut(&ResourceRecordSet) -> bool,
 ) -> Result<(Vec<ResourceRecordSet>, bool)> {
     let mut records = vec![];
-    let mut call = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name);
+    let mut call = client.list_resource_record_sets().hosted_zone_id(zone).set_start_record_name(name.map(Into::into));
     loop {
         let page = call.send().await.call("route53:ListResourceRecordSets")?;
         records.extend(page.resource_record_sets);
-        if !page.is_truncated || !records.last().is_some_and(&goes_on) {
+        if !page.is_truncated || !records.last().is_some_and(&mut goes_on) {
             return Ok((records, page.is_truncated));
         }
         call = client
@@ -136,22 +166,22 @@ async fn read_from(
     }
 }
 
-/// What stands at a domain: one call where the zone has few names under it, else two.
-pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
-    let (owner, locked) = (ownership_name(domain), lock::name(domain));
+/// The record sets at a domain and its ownership record's name, and some of those between and after them: one call where the
+/// zone has few names under the domain, else two.
+pub async fn at(client: &route53::Client, zone: &str, domain: &str) -> Result<Vec<ResourceRecordSet>> {
+    let owner = ownership_name(domain);
     // Names are listed by their labels from the right, so what is under a name follows it.
-    let (mut records, more) = read_from(client, zone, domain, |last| is_named(last, domain)).await?;
+    let (mut records, more) = read_from(client, zone, Some(domain), |last| is_named(last, domain)).await?;
     if more {
         let of_ours = |last: &ResourceRecordSet| is_named(last, &owner);
-        records.extend(read_from(client, zone, &owner, of_ours).await?.0);
+        records.extend(read_from(client, zone, Some(&owner), of_ours).await?.0);
     }
-    let txt = |name: &str| {
-        let is = |record: &&ResourceRecordSet| is_named(record, name) && *record.r#type() == RrType::Txt;
-        records.iter().find(is).cloned()
-    };
-    let (ownership, lock) = (txt(&owner), txt(&locked));
-    records.retain(|record| is_named(record, domain));
-    Ok(Standing { records, ownership, lock })
+    Ok(records)
+}
+
+/// What stands at a domain, by one call or two.
+pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
+    Ok(Standing::of(at(client, zone, domain).await?, domain))
 }
 
 // --- Batches -----------------------------------------------------------------------------------------------------
@@ -161,6 +191,34 @@ pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Res
 pub enum Edit {
     Delete(#[serde(with = "carried")] ResourceRecordSet),
     Create(#[serde(with = "carried")] ResourceRecordSet),
+}
+
+/// Edits without those of records that they create and delete again.
+pub fn net(edits: Vec<Edit>) -> Vec<Edit> {
+    let passing = |record: &ResourceRecordSet| {
+        [Edit::Create(record.clone()), Edit::Delete(record.clone())].iter().all(|edit| edits.contains(edit))
+    };
+    let stays = |edit: &Edit| !matches!(edit, Edit::Create(record) | Edit::Delete(record) if passing(record));
+    edits.iter().filter(|edit| stays(edit)).cloned().collect()
+}
+
+/// Whether two record sets of one name say the same, in whatever order and writing.
+pub fn same(one: &ResourceRecordSet, other: &ResourceRecordSet) -> bool {
+    let said = |record: &ResourceRecordSet| {
+        let Carried { kind, ttl, values, alias, .. } = Carried::from(record);
+        let mut values: Vec<String> = values.iter().map(|value| instance::destination(value)).collect();
+        values.sort();
+        let alias = alias.map(|to| CarriedAlias { dns_name: instance::destination(&to.dns_name), ..to });
+        (
+            kind,
+            ttl,
+            values,
+            alias,
+            record.set_identifier().map(str::to_owned),
+            record.health_check_id().map(str::to_owned),
+        )
+    };
+    said(one) == said(other)
 }
 
 /// A record set on its way from one function to the next, with the fields that ours have. Where somebody has given one more,
