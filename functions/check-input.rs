@@ -2,11 +2,11 @@
 //! environment's lock, unless it is just to plan.
 
 use albatross::dns::{AtDomain, Public, Resolver};
-use albatross::environment::{self, Delegation, Environment, Input, IpAddressType, Mode};
+use albatross::environment::{self, Delegation, Environment, Input, Mode};
 use albatross::error::{Error, Result};
 use albatross::load_balancer::Front;
 use albatross::security_group::Ours;
-use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
+use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group, tags};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -41,6 +41,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let Clients { acm, ec2, elb, route53, sfn } = clients;
     let input = Input::parse(event.input)?;
+    let tags = tags::given(&lambda::resource_tags())?;
     let given_certificate = async {
         match &input.certificate_arn {
             Some(arn) => certificate::check_given(acm, arn, &input.domain).await.map(Some),
@@ -62,22 +63,23 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
         let is_checked = input.delegation == Delegation::Check;
         let public = async { Ok(Public::ask(&resolver, &zone, is_checked, input.certificate_arn.is_none()).await) };
-        let (around, public) = tokio::try_join!(dns::around(route53, &zone, &input.domain), public)?;
+        let (around, public) = tokio::try_join!(dns::around(route53, &zone.id, &input.domain), public)?;
         Result::Ok((zone, around, public))
     };
-    let ((instances, subnets, groups), (zone, around, public), given_certificate) =
+    let ((instances, mut subnets, groups), (zone, around, public), given_certificate) =
         tokio::try_join!(behind, at_domain, given_certificate)?;
-    around.check_not_delegated(&input.domain, &zone)?;
+    around.check_not_delegated()?;
     let chosen_by = if input.hosted_zone_id.is_some() { "$.hostedZoneId" } else { "$.domain" };
-    let unasked = public.check_asked(&zone, &around.name_servers(&zone.name), chosen_by)?;
+    let unasked = public.check_asked(&zone, &around.name_servers(), chosen_by)?;
     let covers = |name: &str| given_certificate.as_ref().is_some_and(|given| given.covers(name));
-    let warnings = unasked.into_iter().chain(around.warnings(&input.domain, &zone, covers)).collect();
-    let standing = around.standing(&input.domain);
-    let made = around.copies(&owner, &name, &input.domain, &zone)?;
-    let chosen = network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones)?;
-    if input.ip_address_type == IpAddressType::Dualstack {
-        network::check_ipv6(&chosen)?;
-    }
+    let warnings = unasked.into_iter().chain(around.warnings(covers)).collect();
+    let standing = around.standing();
+    let made = around.copies(&owner, &name)?;
+    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&owner.stack, &name);
+    let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
+    network::mark_stood_in(ec2, &mut subnets, ours.first().map(|group| group.id.as_str())).await?;
+    let chosen =
+        network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones, input.ip_address_type)?;
     let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
     let groups_to_open =
         security_group::groups_to_open(&groups, &instances.groups, input.open_instance_group, input.port, &from)?;
@@ -85,10 +87,12 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         stack: owner.stack.clone(),
         region: owner.region.clone(),
         account: owner.account.clone(),
+        tags,
         name,
         allowed_cidrs: input.allowed_cidrs(),
         subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
-        domain: input.domain.clone(),
+        zones: chosen.iter().map(|subnet| subnet.zone.clone()).collect(),
+        domain: input.domain,
         zone,
         vpc: instances.vpc,
         instances: instances.targets,
@@ -97,6 +101,8 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         health_check: input.health_check,
         tls_policy: input.tls_policy,
         hsts_max_age: input.hsts_max_age,
+        redirect: input.redirect,
+        drop_invalid_headers: input.drop_invalid_headers,
         ip_address_type: input.ip_address_type,
         certificate_arn: input.certificate_arn,
         dns: input.dns,
@@ -105,15 +111,13 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         mode: input.mode,
         complete: false,
         security_group: None,
-        at_domain: AtDomain::of(&standing, &made, around.is_validated(&input.domain)),
+        at_domain: AtDomain::of(&standing, &made, around.is_validated()),
         warnings,
     };
-    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&environment.stack, &environment.name);
-    let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
     environment.check_standing(&ours)?;
     environment.security_group = ours.into_iter().next().map(|group| group.id);
     if environment.certificate_arn.is_none()
-        && let Some(why) = dns::forbidden(&resolver, &public, &around, &environment.domain, &environment.zone).await
+        && let Some(why) = dns::forbidden(&resolver, &public, &around).await
     {
         let ours = certificate::find(acm, &environment).await?;
         if certificate::best(&ours).is_none_or(|best| best.check_issued().is_err()) {

@@ -1,15 +1,17 @@
 //! Tells what a provision would make, change or find, and changes nothing: the rows of its answer, in their order, its
 //! edits of the DNS records, and the cost. Each row comes from the comparison that the state which acts goes by.
 
+use albatross::aws::{self, Clients};
 use albatross::certificate::{self, Certificate};
 use albatross::environment::{Environment, Mode};
 use albatross::error::Result;
-use albatross::inventory::Clients;
+use albatross::former::Former;
 use albatross::listener::{self, Listeners};
 use albatross::load_balancer::{self, Front};
 use albatross::price::{self, Cost};
+use albatross::security_group::Rules;
 use albatross::step::{Outcome, Step};
-use albatross::{aws, dns, lambda, security_group, target_group};
+use albatross::{dns, lambda, security_group, target_group};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -57,8 +59,8 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
         Result::Ok((listeners, step))
     };
     let targets_arn = Some(targets_step.id.as_str()).filter(|arn| !arn.is_empty());
-    let (rules, front_step, target_steps, (listeners, https_step), (record_steps, mut dns)) = tokio::try_join!(
-        security_group::standing(ec2, &environment, found_group.as_ref()),
+    let (rules, front_step, targets, (listeners, https_step), (record_steps, mut dns)) = tokio::try_join!(
+        Rules::standing(ec2, &environment, found_group.as_ref()),
         load_balancer::plan(elb, &environment, &group, found.front.as_ref()),
         target_group::plan_targets(elb, &environment, targets_arn),
         https,
@@ -68,11 +70,13 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     let group_step = security_group::plan(&environment, found_group.as_ref(), &rules);
     let open_steps = security_group::plan_open(&environment, &group, &rules);
     let mut steps = vec![group_step, targets_step, front_step, listener::plan_http(&listeners, &target_group)];
-    steps.extend(open_steps.into_iter().chain(target_steps));
+    steps.extend(open_steps.into_iter().chain(targets.steps));
     steps.push(certificate_step);
     steps.extend(record_steps);
     steps.push(https_step);
-    steps.push(listener::plan_redirect(&listeners.http().unwrap_or_default()));
+    steps.push(listener::plan_redirect(&environment, &listeners.http().unwrap_or_default()));
+    let former = Former::of(targets.former, rules.former(&environment, &group), vec![]);
+    steps.extend(former.iter().flat_map(Former::steps));
     steps.push(alias_step);
     dns.extend(dns::diff(&environment, &front, &edits));
     let region = aws::region(&clients.config);

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use acm::config::Region;
 use acm::types::{CertificateDetail, CertificateStatus, Filters, KeyAlgorithm, RecordType, Tag, ValidationMethod};
 use aws_sdk_acm as acm;
-use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::aws::Clients;
 use crate::environment::{Environment, load_balancer_name};
 use crate::error::{Call, Codes, Error, Result};
 use crate::step::{Outcome, Step};
@@ -227,14 +227,13 @@ pub async fn request(client: &acm::Client, environment: &Environment, mut dead: 
     /// A certificate deleted within the hour, and one more beside it.
     const TRIES: usize = 3;
     for _ in 0..TRIES {
-        let tags =
-            tags::of(environment).map(|(key, value)| Tag::builder().key(key).value(value).build().expect("a key"));
+        let tag = |(key, value)| Tag::builder().key(key).value(value).build().expect("a key");
         let answer = client
             .request_certificate()
             .domain_name(&environment.domain)
             .validation_method(ValidationMethod::Dns)
             .idempotency_token(environment.idempotency_token(&dead))
-            .set_tags(Some(tags.into_iter().collect()))
+            .set_tags(Some(tags::of(environment).into_iter().map(tag).collect()))
             .send()
             .await
             .call("acm:RequestCertificate")?;
@@ -250,29 +249,41 @@ pub async fn request(client: &acm::Client, environment: &Environment, mut dead: 
     })
 }
 
-/// Whether a certificate other than `than` needs the same validation CNAME, in any of the regions: it is one per
+/// Whether a certificate other than `than` needs the same validation CNAME, in any region of the account: it is one per
 /// account and name, shared with the name's wildcard, and its loss stops their renewal (ACM user guide, DNS validation).
 ///
-/// Answers the ARN of one that does.
-pub async fn sharing_record(
-    config: &SdkConfig,
-    regions: Vec<String>,
-    domain: &str,
-    than: &[String],
-) -> Result<Option<String>> {
+/// Answers in words one that does, or may: an organisation's policy may keep regions from being asked.
+pub async fn sharing_record(clients: &Clients, domain: &str, than: &[String]) -> Result<Option<String>> {
+    let regions = match regions(&clients.ec2).await {
+        Err(Error::AwsRefused(refusal)) => return Ok(Some(format!("any of regions that are not known: {refusal}"))),
+        regions => regions?,
+    };
     let mut asked: JoinSet<_> = regions
         .into_iter()
         .map(|region| {
-            let regional = acm::config::Builder::from(config).region(Region::new(region)).build();
-            needing_record(acm::Client::from_conf(regional), domain.to_owned())
+            let regional = acm::config::Builder::from(&clients.config).region(Region::new(region.clone())).build();
+            let domain = domain.to_owned();
+            async move { (region, needing_record(acm::Client::from_conf(regional), domain).await) }
         })
         .collect();
     let mut others = BTreeSet::new();
-    while let Some(found) = asked.join_next().await {
-        let found = found.expect("asking a region does not panic")?;
-        others.extend(found.into_iter().map(|found| found.arn).filter(|arn| !than.contains(arn)));
+    while let Some(asked) = asked.join_next().await {
+        match asked.expect("asking a region does not panic") {
+            (region, Err(Error::AwsRefused(refusal))) => {
+                others.insert(format!("what may stand in {region}, which does not tell: {refusal}"));
+            }
+            (_, found) => {
+                others.extend(found?.into_iter().map(|found| found.arn).filter(|arn| !than.contains(arn)));
+            }
+        }
     }
     Ok(others.pop_first())
+}
+
+/// The regions that the account has enabled.
+async fn regions(client: &aws_sdk_ec2::Client) -> Result<Vec<String>> {
+    let answer = client.describe_regions().send().await.call("ec2:DescribeRegions")?;
+    Ok(answer.regions().iter().filter_map(|region| region.region_name()).map(Into::into).collect())
 }
 
 /// A region's certificates that need the validation CNAME of a domain.

@@ -9,7 +9,7 @@ use lambda_runtime::Diagnostic;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Every error of every function; [`Error::name`] is the `errorType` that Step Functions sees.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The input cannot be carried out as it stands. Raised before the first call that changes anything.
     #[error("{path}: {problem}")]
@@ -43,6 +43,9 @@ pub enum Error {
     /// Wait: at least one target does not pass its health check.
     #[error("targets not healthy: {0}")]
     TargetsNotHealthy(String),
+    /// Wait: what leads to targets that were deregistered a moment ago stays until the load balancer knows that.
+    #[error("{0}: deregistered, and the load balancer may send there for a moment yet. The site serves by the others")]
+    TargetsLeaving(String),
     /// Wait: the load balancer does not answer as it should yet.
     #[error("{url} through load balancer {load_balancer}: {problem}")]
     HttpsNotServing { url: String, load_balancer: String, problem: String },
@@ -97,6 +100,7 @@ impl Error {
             Error::LoadBalancerProvisioning { .. } => "LoadBalancerProvisioning",
             Error::LoadBalancerFailed { .. } => "LoadBalancerFailed",
             Error::TargetsNotHealthy(_) => "TargetsNotHealthy",
+            Error::TargetsLeaving(_) => "TargetsLeaving",
             Error::HttpsNotServing { .. } => "HttpsNotServing",
             Error::InstancesStarting(_) => "InstancesStarting",
             Error::StillDeleting(_) => "StillDeleting",

@@ -70,6 +70,11 @@ pub fn owner() -> Owner {
     Owner { stack: stack(), region, account }
 }
 
+/// The stack's parameter ResourceTags, which check-input is given.
+pub fn resource_tags() -> String {
+    std::env::var("ALBATROSS_RESOURCE_TAGS").expect("template.yaml sets ALBATROSS_RESOURCE_TAGS")
+}
+
 /// The ARN of one of the stack's machines, from the variable that template.yaml gives this function.
 pub fn machine(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("template.yaml sets {variable}"))

@@ -68,7 +68,11 @@ FIRST, AGAIN, PLAN, TEARDOWN = "provision", "provision again", "plan", "teardown
             "CreateLoadBalancer CreateTargetGroup AuthorizeSecurityGroupIngress AuthorizeSecurityGroupIngress",
         ),
         (FIRST, "create-alb", "ModifyLoadBalancerAttributes RegisterTargets CreateListener"),
-        (AGAIN, "create-alb", "DescribeLoadBalancers DescribeTargetGroups DescribeSecurityGroupRules"),
+        (
+            AGAIN,
+            "create-alb",
+            "DescribeLoadBalancers DescribeTargetGroups DescribeSecurityGroupRules DescribeSecurityGroupRules",
+        ),
         (AGAIN, "create-alb", "DescribeLoadBalancerAttributes DescribeTargetHealth DescribeListeners"),
         (
             PLAN,
@@ -79,7 +83,8 @@ FIRST, AGAIN, PLAN, TEARDOWN = "provision", "provision again", "plan", "teardown
         (
             PLAN,
             "plan-changes",
-            "DescribeSecurityGroupRules DescribeLoadBalancerAttributes DescribeTargetHealth DescribeListeners",
+            "DescribeSecurityGroupRules DescribeSecurityGroupRules DescribeLoadBalancerAttributes "
+            "DescribeTargetHealth DescribeListeners",
         ),
         (
             TEARDOWN,
@@ -216,7 +221,7 @@ def check_listeners(aws: LocalAws, balancer: dict, answer: dict) -> None:
     to = redirect["RedirectConfig"]
     assert (redirect["Type"], to["StatusCode"], to["Protocol"], to["Port"]) == (
         "redirect",
-        "HTTP_301",
+        "HTTP_302",
         "HTTPS",
         "443",
     )
@@ -278,7 +283,7 @@ def check_service(aws: LocalAws, world: World, balancer: dict) -> None:
     secure = curl(aws, balancer["DNSName"], f"https://{world.domain}/health")
     assert (secure.status, secure.header("Strict-Transport-Security")) == (200, "max-age=300"), secure
     plain = curl(aws, balancer["DNSName"], f"http://{world.domain}/a?b=c")
-    assert (plain.status, plain.header("Location")) == (301, f"https://{world.domain}:443/a?b=c"), plain
+    assert (plain.status, plain.header("Location")) == (302, f"https://{world.domain}:443/a?b=c"), plain
 
 
 def test_no_changing_call_is_made_twice(aws: LocalAws, stack: Stack, world: World) -> None:

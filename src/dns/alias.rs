@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ownership::{Owner, Ownership, Previous, ownership_name};
 use super::record::{
-    Carried, Edit, Standing, alias, apply, describe, is_address, is_outdated, net, not_albatross, points_at, same,
-    standing,
+    Carried, Edit, Standing, alias, apply, describe, is_address, is_outdated, net, not_albatross, points_at, standing,
 };
 use crate::environment::{DnsPolicy, Environment, IpAddressType};
 use crate::error::{Error, Result};
@@ -40,7 +39,11 @@ impl AtDomain {
     /// As it stands once the lock is taken.
     fn standing(&self) -> Standing {
         let records = self.addresses.iter().map(ResourceRecordSet::from).collect();
-        let before = Standing { records, ownership: self.ownership.as_ref().map(ResourceRecordSet::from), lock: None };
+        let before = Standing {
+            records,
+            ownership: self.ownership.as_ref().map(ResourceRecordSet::from),
+            ..Standing::default()
+        };
         before.with(self.made())
     }
 }
@@ -57,7 +60,6 @@ impl AtDomain {
 /// | our alias to an earlier load balancer | ours   | replace           | replace     | replace           |
 /// | nothing (deleted by hand)             | ours   | create            | create      | create            |
 /// | a copy of a wildcard's record         | ours   | replace           | replace     | replace           |
-/// | what ours has replaced before         | ours   | replace           | conflict    | replace           |
 /// | a record changed by hand              | ours   | as without owner  | conflict    | remember, replace |
 /// | anything                              | other  | conflict          | conflict    | conflict          |
 /// | weighted, latency or other routing    | any    | conflict          | conflict    | conflict          |
@@ -107,10 +109,7 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
         }
         let earlier = owned.as_ref().and_then(|owned| owned.target.as_ref());
         let is_our_earlier_alias = earlier.is_some_and(|target| points_at(record, target));
-        let remembered = owned.iter().flat_map(|owned| &owned.previous).find(|previous| same(&previous.record, record));
-        let may_again =
-            remembered.is_some_and(|previous| previous.wildcard || environment.dns != DnsPolicy::CreateOnly);
-        if !is_our_earlier_alias && !may_again {
+        if !is_our_earlier_alias && !owned.as_ref().is_some_and(|owned| owned.has_copied(record)) {
             if let Err(problem) = may_replace(record, environment) {
                 return conflict(describe(record), problem);
             }
@@ -151,14 +150,12 @@ pub fn would_edit(environment: &Environment, front: &Front) -> Result<(Step, Vec
 
 /// The edits of [`point`] as a row of the answer.
 pub fn pointed(environment: &Environment, front: &Front, edits: &[Edit]) -> Step {
-    let outcome = match () {
-        () if edits.is_empty() => Outcome::Found,
-        () if edits.iter().any(|edit| matches!(edit, Edit::Create(record) if is_address(record)))
-            && !edits.iter().any(|edit| matches!(edit, Edit::Delete(_))) =>
-        {
-            Outcome::Created
-        }
-        () => Outcome::Changed,
+    let deletes = edits.iter().any(|edit| matches!(edit, Edit::Delete(_)));
+    let points = edits.iter().any(|edit| is_address(edit.record()));
+    let outcome = match (edits.is_empty(), deletes || !points) {
+        (true, _) => Outcome::Found,
+        (false, true) => Outcome::Changed,
+        (false, false) => Outcome::Created,
     };
     let changes = if outcome == Outcome::Changed { diff(environment, front, edits) } else { vec![] };
     Step { changes, ..Step::new("alias record", &environment.domain, outcome) }
@@ -260,9 +257,9 @@ pub async fn ensure_alias(
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::ownership::restore;
     use super::super::ownership::tests::{a, our_alias, owned, owned_by, owner, summary};
     use super::super::record::{plain, resource_record, txt};
+    use super::super::restoration::{Now, restore};
     use super::*;
     use crate::instance::Target;
     use route53::types::ResourceRecordSetRegion;
@@ -280,7 +277,7 @@ mod tests {
     }
 
     fn plan(dns: DnsPolicy, records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>) -> String {
-        let standing = Standing { records: records.to_vec(), ownership, lock: None };
+        let standing = Standing { records: records.to_vec(), ownership, ..Standing::default() };
         match point(&environment(dns), &front("our-elb.amazonaws.com"), &standing) {
             Ok(edits) => summary(&edits),
             Err(Error::DnsRecordConflict { .. }) => "conflict".into(),
@@ -300,7 +297,7 @@ mod tests {
             (vec![], Some(owned(previous())), "create A"),
         ];
         for (records, ownership, wanted) in cases {
-            let standing = Standing { records, ownership, lock: None };
+            let standing = Standing { records, ownership, ..Standing::default() };
             let sent = serde_json::to_string(&AtDomain::of(&standing, &[], false)).unwrap();
             let carried: AtDomain = serde_json::from_str(&sent).unwrap();
             let edits = point(&environment, &front, &carried.standing()).unwrap();
@@ -344,8 +341,6 @@ mod tests {
             (vec![our_alias(), unrelated()], Some(owned(vec![a(INSTANCE)])), [""; 3]),
             (vec![saved_by_the_console()], Some(owned(vec![])), [""; 3]),
             (vec![our_alias()], None, ["create TXT"; 3]),
-            (vec![a(INSTANCE)], Some(owned(vec![a(INSTANCE)])), [REPLACE, "conflict", REPLACE]),
-            (vec![a("198.51.100.1")], Some(owned(vec![a("198.51.100.1")])), [REPLACE, "conflict", REPLACE]),
             (vec![a("198.51.100.1")], Some(copied("198.51.100.1")), [REPLACE_BOTH; 3]),
             (vec![a("198.51.100.1")], Some(copied("198.51.100.2")), ["conflict", "conflict", REPLACE_BOTH]),
             (vec![earlier()], Some(earlier_owner()), [REPLACE_BOTH; 3]),
@@ -387,7 +382,7 @@ mod tests {
     fn an_alias_that_has_lost_its_owner_may_be_ours_by_its_name() {
         let claimable = |name: &str, ownership: Option<ResourceRecordSet>| {
             let records = vec![alias(DOMAIN, RrType::A, name, "ZELB", false)];
-            is_claimable(&environment(DnsPolicy::Takeover), &Standing { records, ownership, lock: None })
+            is_claimable(&environment(DnsPolicy::Takeover), &Standing { records, ownership, ..Standing::default() })
         };
         assert!(claimable("dualstack.api-example-com-elb-123.us-east-1.elb.amazonaws.com.", None));
         assert!(!claimable("api-example-com-elb-123.us-east-1.elb.amazonaws.com.", Some(owned(vec![]))));
@@ -404,7 +399,7 @@ mod tests {
         let standing = Standing {
             records: vec![our_alias()],
             ownership: Some(txt("_albatross.api.example.com", &older)),
-            lock: None,
+            ..Standing::default()
         };
         let edits = point(&environment(DnsPolicy::Takeover), &front("our-elb.amazonaws.com"), &standing).unwrap();
         assert_eq!(summary(&edits), "delete TXT, create TXT");
@@ -415,7 +410,7 @@ mod tests {
     fn a_diff_names_the_load_balancer() {
         let environment = environment(DnsPolicy::Takeover);
         let front = front("our-elb.amazonaws.com");
-        let standing = Standing { records: vec![a(INSTANCE)], ownership: None, lock: None };
+        let standing = Standing { records: vec![a(INSTANCE)], ownership: None, ..Standing::default() };
         let edits = point(&environment, &front, &standing).unwrap();
         let diff = diff(&environment, &front, &edits);
         let own = "heritage=albatross stack=albatross region=us-east-1 account=123456789012 environment=api-example-com target=our-elb.amazonaws.com";
@@ -434,18 +429,20 @@ mod tests {
         let mut two = a("203.0.113.7");
         two.resource_records.get_or_insert_default().push(resource_record("203.0.113.8"));
         let v6 = alias("api.example.com.", RrType::Aaaa, "dualstack.other.amazonaws.com.", "Z35", true);
-        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None, lock: None };
+        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None, ..Standing::default() };
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
-        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), lock: None };
-        let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, &HashSet::new()).unwrap();
-        assert_eq!(summary(&restoration.edits), "delete A, create A, create AAAA, delete TXT");
+        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), ..Standing::default() };
+        let as_it_was = |_: &RrType, value: &str, _: Option<&str>| Now::At { value: value.into(), ends_with: None };
+        let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, None, as_it_was).unwrap();
+        let edits = restoration.edits(&HashSet::new());
+        assert_eq!(summary(&edits), "delete A, create A, create AAAA, delete TXT");
         let named = |record: &ResourceRecordSet| {
             let mut record = record.clone();
             record.name = DOMAIN.into();
             record
         };
-        assert!(restoration.edits.contains(&Edit::Create(named(&two))));
-        assert!(restoration.edits.contains(&Edit::Create(named(&v6))));
+        assert!(edits.contains(&Edit::Create(named(&two))));
+        assert!(edits.contains(&Edit::Create(named(&v6))));
     }
 }

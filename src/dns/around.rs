@@ -7,7 +7,7 @@ use route53::types::{ResourceRecordSet, RrType};
 
 use super::caa::Property;
 use super::ownership::{Owner, Ownership};
-use super::record::{Standing, at, describe, is_address, name_of, read_from};
+use super::record::{Standing, at, describe, is_address, listed, name_of, read_from, validates};
 use crate::environment::Zone;
 use crate::error::{Error, Result};
 use crate::instance;
@@ -16,8 +16,10 @@ use crate::instance;
 const PAGES: usize = 4;
 
 /// The record sets of a zone; of a large one those that decide about a domain, and the first of the others.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Around {
+    pub zone: Zone,
+    pub domain: String,
     pub records: Vec<ResourceRecordSet>,
     /// All of the zone is there.
     pub whole: bool,
@@ -32,27 +34,30 @@ fn above<'a>(domain: &'a str, zone: &str) -> Vec<&'a str> {
 
 /// Reads what stands around a domain: one call for most zones; for one of more than 1,200 record sets four, and beside each
 /// other one or two at the domain and one at each name between it and the zone's own.
-pub async fn around(client: &route53::Client, zone: &Zone, domain: &str) -> Result<Around> {
+pub async fn around(client: &route53::Client, zone: &str, domain: &str) -> Result<Around> {
     let mut pages = 0;
     let goes_on = |_: &ResourceRecordSet| {
         pages += 1;
         pages < PAGES
     };
-    let (mut records, more) = read_from(client, &zone.id, None, goes_on).await?;
+    let (mut records, more) = read_from(client, zone, None, goes_on).await?;
+    // The zone's own name is that of its SOA record, and listed first.
+    let apex = records.iter().find(|record| *record.r#type() == RrType::Soa).map(name_of).unwrap_or_default();
     if more {
-        let between = above(domain, &zone.name).into_iter().filter(|name| *name != zone.name);
+        let between = above(domain, &apex).into_iter().filter(|name| *name != apex);
         // A name's wildcard is listed next to it.
         let reads = between.map(|name| {
             let wildcard = format!("*.{name}");
             let goes_on = move |last: &ResourceRecordSet| [name, &wildcard].contains(&name_of(last).as_str());
-            read_from(client, &zone.id, Some(name), goes_on)
+            read_from(client, zone, Some(name), goes_on)
         });
-        let (own, others) = tokio::try_join!(at(client, &zone.id, domain), futures_util::future::try_join_all(reads))?;
+        let (own, others) = tokio::try_join!(at(client, zone, domain), futures_util::future::try_join_all(reads))?;
         let mut seen: BTreeSet<_> = records.iter().map(key).collect();
         let read = own.into_iter().chain(others.into_iter().flat_map(|(records, _)| records));
         records.extend(read.filter(|record| seen.insert(key(record))).collect::<Vec<_>>());
     }
-    Ok(Around { records, whole: !more })
+    let zone = Zone { id: zone.into(), name: apex };
+    Ok(Around { zone, domain: domain.into(), records, whole: !more })
 }
 
 fn key(record: &ResourceRecordSet) -> (String, String, Option<String>) {
@@ -60,8 +65,13 @@ fn key(record: &ResourceRecordSet) -> (String, String, Option<String>) {
 }
 
 impl Around {
-    pub fn standing(&self, domain: &str) -> Standing {
-        Standing::of(self.records.clone(), domain)
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.records.clone(), &self.domain)
+    }
+
+    /// The domain and the names above it in the zone, the closest first.
+    fn upwards(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.domain.as_str()).chain(above(&self.domain, &self.zone.name))
     }
 
     fn of<'a>(&'a self, name: &'a str, kind: RrType) -> impl Iterator<Item = &'a ResourceRecordSet> {
@@ -69,16 +79,17 @@ impl Around {
     }
 
     /// The zone's own name servers.
-    pub fn name_servers(&self, zone: &str) -> Vec<String> {
-        values(self.of(zone, RrType::Ns)).map(instance::destination).collect()
+    pub fn name_servers(&self) -> Vec<String> {
+        values(self.of(&self.zone.name, RrType::Ns)).map(instance::destination).collect()
     }
 
     /// Refuses a domain that NS records of the zone hand to other name servers.
     ///
     /// # Errors
     /// [`Error::InvalidInput`].
-    pub fn check_not_delegated(&self, domain: &str, zone: &Zone) -> Result<()> {
-        let names = std::iter::once(domain).chain(above(domain, &zone.name)).filter(|name| *name != zone.name);
+    pub fn check_not_delegated(&self) -> Result<()> {
+        let (domain, zone) = (&self.domain, &self.zone);
+        let names = self.upwards().filter(|name| *name != zone.name);
         match names.flat_map(|name| self.of(name, RrType::Ns)).next() {
             None => Ok(()),
             Some(record) => Err(Error::input(
@@ -94,38 +105,31 @@ impl Around {
 
     /// The CAA properties that hold for a domain, as far as the zone tells: those at the closest name that has any
     /// (RFC 8659, 3), with that name.
-    pub fn caa<'a>(&'a self, domain: &'a str, zone: &str) -> Option<(&'a str, Vec<Property>)> {
-        let names = std::iter::once(domain).chain(above(domain, zone));
-        let found = names.map(|name| (name, values(self.of(name, RrType::Caa)).filter_map(Property::parse).collect()));
+    pub fn caa(&self) -> Option<(&str, Vec<Property>)> {
+        let found =
+            self.upwards().map(|name| (name, values(self.of(name, RrType::Caa)).filter_map(Property::parse).collect()));
         found.into_iter().find(|(_, properties): &(_, Vec<Property>)| !properties.is_empty())
     }
 
     /// A CNAME stands at the domain: its CAA properties are then first of all those of where it leads.
-    pub fn is_cname(&self, domain: &str) -> bool {
-        self.of(domain, RrType::Cname).next().is_some()
+    pub fn is_cname(&self) -> bool {
+        self.of(&self.domain, RrType::Cname).next().is_some()
     }
 
-    /// A CNAME by which ACM validates the domain stands (ACM user guide, DNS validation).
-    pub fn is_validated(&self, domain: &str) -> bool {
-        let is_under = |name: &str| {
-            let label = name.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
-            label.is_some_and(|label| label.starts_with('_') && !label.contains('.'))
-        };
-        let cnames = self.records.iter().filter(|record| *record.r#type() == RrType::Cname);
-        let mut leads =
-            cnames.filter(|record| is_under(&name_of(record))).flat_map(|record| values([record].into_iter()));
-        leads.any(|value| instance::destination(value).ends_with(".acm-validations.aws"))
+    /// A CNAME by which ACM validates the domain stands.
+    pub fn is_validated(&self) -> bool {
+        self.records.iter().any(|record| validates(record, &self.domain))
     }
 
-    /// The record sets of the wildcard that serves a domain of which nothing stands: the one just under the closest name
-    /// that exists (RFC 4592, 3.3.1). A name exists where anything stands at it or under it; what is `ours` does not count.
-    fn wildcard(&self, domain: &str, zone: &str, ours: impl Fn(&ResourceRecordSet) -> bool) -> Vec<&ResourceRecordSet> {
-        let names: Vec<String> = self.records.iter().filter(|record| !ours(record)).map(name_of).collect();
-        let exists = |name: &str| names.iter().any(|other| other == name || other.ends_with(&format!(".{name}")));
-        if exists(domain) {
+    /// The record sets of the wildcard that serves the domain: the one just under the closest name that exists, and none where
+    /// the domain itself does (RFC 4592, 3.3.1). A name exists where anything that `counts` stands at it or under it.
+    fn wildcard(&self, counts: impl Fn(&str) -> bool) -> Vec<&ResourceRecordSet> {
+        let names: Vec<String> = self.records.iter().map(name_of).filter(|name| counts(name)).collect();
+        let exists = |name: &str| names.iter().any(|other| is_in(other, name));
+        if exists(&self.domain) {
             return vec![];
         }
-        let encloser = above(domain, zone).into_iter().find(|name| exists(name)).unwrap_or(zone);
+        let encloser = self.upwards().find(|name| exists(name)).unwrap_or(&self.zone.name);
         let wildcard = format!("*.{encloser}");
         self.records.iter().filter(|record| name_of(record) == wildcard).collect()
     }
@@ -136,25 +140,15 @@ impl Around {
     ///
     /// # Errors
     /// [`Error::DnsRecordConflict`] where the wildcard cannot be copied.
-    pub fn copies(
-        &self,
-        owner: &Owner,
-        environment: &str,
-        domain: &str,
-        zone: &Zone,
-    ) -> Result<Vec<ResourceRecordSet>> {
-        let wildcard = self.wildcard(domain, &zone.name, |_| false);
+    pub fn copies(&self, owner: &Owner, environment: &str) -> Result<Vec<ResourceRecordSet>> {
+        let domain = &self.domain;
+        let wildcard = self.wildcard(|_| true);
         let copied = copied(&wildcard, domain);
-        if let Some(record) = copied.iter().find(|record| is_routed(record)) {
+        if copied.iter().any(is_routed) {
             let problem = format!(
                 "it serves {domain}, and has a routing policy or a health check, which an environment cannot copy; give {domain} a record of its own"
             );
-            let record = wildcard.iter().find(|found| found.r#type() == record.r#type()).map(|found| describe(found));
-            return Err(Error::DnsRecordConflict {
-                record: record.unwrap_or_default(),
-                zone: zone.id.clone(),
-                problem,
-            });
+            return Err(Error::DnsRecordConflict { record: listed(&wildcard), zone: self.zone.id.clone(), problem });
         }
         if copied.is_empty() {
             return Ok(vec![]);
@@ -163,13 +157,21 @@ impl Around {
         Ok(copied.into_iter().chain([ownership]).collect())
     }
 
+    /// The copies that would keep the domain served if nothing stood at it or under it any more; none where a wildcard cannot
+    /// be copied.
+    pub fn served(&self) -> Vec<ResourceRecordSet> {
+        let copied = copied(&self.wildcard(|name| !is_in(name, &self.domain)), &self.domain);
+        if copied.iter().any(is_routed) { vec![] } else { copied }
+    }
+
     /// What a wildcard served before and will not, as the domain has records of its own.
-    fn shadowed(&self, domain: &str, zone: &str) -> Option<String> {
-        let wildcard = self.wildcard(domain, zone, |_| false);
+    fn shadowed(&self) -> Option<String> {
+        let domain = &self.domain;
+        let wildcard = self.wildcard(|_| true);
         let name = name_of(wildcard.first()?);
         // The topmost name that begins to exist.
         let encloser = name.trim_start_matches("*.");
-        let top = std::iter::once(domain).chain(above(domain, zone)).take_while(|above| *above != encloser).last()?;
+        let top = self.upwards().take_while(|above| *above != encloser).last()?;
         let under = if top == domain {
             format!("names under {domain}, such as x.{domain},")
         } else {
@@ -187,7 +189,7 @@ impl Around {
     }
 
     /// The names that lead to the domain, each with its record, whether directly or by another of them.
-    fn followers(&self, domain: &str) -> Vec<(String, &ResourceRecordSet)> {
+    fn followers(&self) -> Vec<(String, &ResourceRecordSet)> {
         let mut found: Vec<(String, &ResourceRecordSet)> = vec![];
         let leads_to = |record: &ResourceRecordSet, name: &str| match record.alias_target() {
             Some(to) => instance::destination(to.dns_name()) == name,
@@ -196,11 +198,11 @@ impl Around {
                     && values([record].into_iter()).any(|value| instance::destination(value) == name)
             }
         };
-        let mut next = vec![domain.to_owned()];
+        let mut next = vec![self.domain.clone()];
         while let Some(name) = next.pop() {
             for record in self.records.iter().filter(|record| leads_to(record, &name)) {
                 let follower = name_of(record);
-                if follower != domain
+                if follower != self.domain
                     && !follower.starts_with('_')
                     && !found.iter().any(|(known, _)| *known == follower)
                 {
@@ -213,9 +215,10 @@ impl Around {
     }
 
     /// What may be meant, and may not; `covers` tells whether the certificate is for a name.
-    pub fn warnings(&self, domain: &str, zone: &Zone, covers: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut warnings: Vec<String> = self.shadowed(domain, &zone.name).into_iter().collect();
-        for (name, record) in self.followers(domain) {
+    pub fn warnings(&self, covers: impl Fn(&str) -> bool) -> Vec<String> {
+        let (domain, zone) = (&self.domain, &self.zone.id);
+        let mut warnings: Vec<String> = self.shadowed().into_iter().collect();
+        for (name, record) in self.followers() {
             if !covers(&name) {
                 warnings.push(format!(
                     "{} follows the domain: http://{name} will be redirected to https://{name}, which the certificate does not name. Point it elsewhere, or give a \"certificateArn\" that is for it too",
@@ -225,8 +228,7 @@ impl Around {
         }
         if !self.whole {
             warnings.push(format!(
-                "hosted zone {} has more than the {} record sets that are looked through for names that follow {domain}, which the certificate would not name",
-                zone.id,
+                "hosted zone {zone} has more than the {} record sets that are looked through for names that follow {domain}, which the certificate would not name",
                 300 * PAGES
             ));
         }
@@ -236,6 +238,11 @@ impl Around {
 
 fn values<'a>(records: impl Iterator<Item = &'a ResourceRecordSet>) -> impl Iterator<Item = &'a str> {
     records.flat_map(|record| record.resource_records().iter().map(|value| value.value()))
+}
+
+/// At a name or under it.
+fn is_in(name: &str, other: &str) -> bool {
+    name == other || name.ends_with(&format!(".{other}"))
 }
 
 fn is_routed(record: &ResourceRecordSet) -> bool {
@@ -265,13 +272,10 @@ mod tests {
 
     const DOMAIN: &str = "api.w.test";
 
-    fn zone() -> Zone {
-        Zone { id: "Z1".into(), name: "w.test".into() }
-    }
-
-    fn around(records: &[ResourceRecordSet]) -> Around {
+    fn around(records: &[ResourceRecordSet], domain: &str) -> Around {
+        let zone = Zone { id: "Z1".into(), name: "w.test".into() };
         let apex = plain("w.test.", RrType::Ns, 172_800, "ns-1.awsdns-01.org.");
-        Around { records: [&[apex], records].concat(), whole: true }
+        Around { zone, domain: domain.into(), records: [&[apex], records].concat(), whole: true }
     }
 
     fn record(name: &str, kind: RrType, value: &str) -> ResourceRecordSet {
@@ -279,7 +283,7 @@ mod tests {
     }
 
     fn served(records: &[ResourceRecordSet], domain: &str) -> String {
-        match around(records).copies(&owner(), "api-w-test", domain, &zone()) {
+        match around(records, domain).copies(&owner(), "api-w-test") {
             Ok(made) => summary(&made.into_iter().map(Edit::Create).collect::<Vec<_>>()),
             Err(error) => error.name().into(),
         }
@@ -319,7 +323,7 @@ mod tests {
         for (records, domain, wanted) in cases {
             assert_eq!(served(&records, domain), wanted, "{domain} {records:?}");
         }
-        let made = around(&[to_elb()]).copies(&owner(), "api-w-test", DOMAIN, &zone()).unwrap();
+        let made = around(&[to_elb()], DOMAIN).copies(&owner(), "api-w-test").unwrap();
         let [copy, txt] = &made[..] else { panic!("{made:?}") };
         assert_eq!(copy, &alias(DOMAIN, RrType::A, "elb.amazonaws.com.", "Z35", true));
         let ownership = Ownership::parse(txt, DOMAIN).unwrap();
@@ -327,9 +331,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_wildcard_has_now_would_serve_the_domain_without_us() {
+        let wildcard = record("\\052.w.test", RrType::A, "198.51.100.9");
+        let ours = [
+            record(DOMAIN, RrType::A, "203.0.113.7"),
+            record("_albatross.api.w.test", RrType::Txt, "\"x\""),
+            record("_hash.api.w.test", RrType::Cname, "_x.acm-validations.aws"),
+        ];
+        let served = around(&[&ours[..], &[wildcard]].concat(), DOMAIN).served();
+        assert_eq!(served, [plain(DOMAIN, RrType::A, 300, "198.51.100.9")]);
+        assert_eq!(around(&ours, DOMAIN).served(), []);
+    }
+
+    #[test]
     fn a_name_that_is_handed_on_is_refused_with_its_servers() {
         let checked = |records: &[ResourceRecordSet], domain: &str| {
-            around(records).check_not_delegated(domain, &zone()).map_err(|error| error.to_string())
+            around(records, domain).check_not_delegated().map_err(|error| error.to_string())
         };
         let ns = |name: &str| record(name, RrType::Ns, "ns1.other.net.");
         assert_eq!(checked(&[], DOMAIN), Ok(()));
@@ -343,38 +360,38 @@ mod tests {
     fn the_closest_caa_records_hold() {
         let apex = record("w.test", RrType::Caa, "0 issue \"letsencrypt.org\"");
         let own = record(DOMAIN, RrType::Caa, "0 issue \"amazon.com\"");
-        let zone = around(&[apex, own]);
-        assert_eq!(zone.caa(DOMAIN, "w.test").map(|(name, _)| name), Some(DOMAIN));
-        assert_eq!(zone.caa("x.y.w.test", "w.test").map(|(name, _)| name), Some("w.test"));
-        assert_eq!(around(&[]).caa(DOMAIN, "w.test"), None);
+        let records = [apex, own];
+        assert_eq!(around(&records, DOMAIN).caa().map(|(name, _)| name.to_owned()).as_deref(), Some(DOMAIN));
+        assert_eq!(around(&records, "x.y.w.test").caa().map(|(name, _)| name.to_owned()).as_deref(), Some("w.test"));
+        assert_eq!(around(&[], DOMAIN).caa(), None);
     }
 
     #[test]
     fn names_that_follow_the_domain_are_told_once_and_through_each_other() {
-        let zone_of = around(&[
+        let records = [
             record("www.w.test", RrType::Cname, "W.test."),
             alias("shop.w.test.", RrType::A, "w.test.", "Z1", false),
             alias("shop.w.test.", RrType::Aaaa, "w.test.", "Z1", false),
             record("old.w.test", RrType::Cname, "www.w.test"),
             record("other.w.test", RrType::Cname, "example.net"),
             record("_dmarc.w.test", RrType::Cname, "w.test"),
-        ]);
-        let warned = zone_of.warnings("w.test", &zone(), |name| name == "shop.w.test");
+        ];
+        let warned = around(&records, "w.test").warnings(|name| name == "shop.w.test");
         assert_eq!(warned.len(), 2, "{warned:?}");
         assert!(
             warned[0].starts_with("www.w.test CNAME W.test. follows the domain: http://www.w.test will be redirected")
         );
         assert!(warned[1].starts_with("old.w.test CNAME www.w.test follows"));
-        assert!(zone_of.warnings(DOMAIN, &zone(), |_| false).is_empty());
-        let large = Around { whole: false, ..zone_of };
-        assert!(large.warnings("w.test", &zone(), |_| true)[0].contains("1200 record sets"));
+        assert!(around(&records, DOMAIN).warnings(|_| false).is_empty());
+        let large = Around { whole: false, ..around(&records, "w.test") };
+        assert!(large.warnings(|_| true)[0].contains("1200 record sets"));
     }
 
     #[test]
     fn what_a_wildcard_serves_no_more_is_told() {
         let wildcard = || record("\\052.w.test", RrType::A, "203.0.113.7");
         let mail = || record("\\052.w.test", RrType::Mx, "10 mail.w.test");
-        let told = |records: &[ResourceRecordSet], domain: &str| around(records).shadowed(domain, "w.test");
+        let told = |records: &[ResourceRecordSet], domain: &str| around(records, domain).shadowed();
         assert_eq!(told(&[], DOMAIN), None);
         assert_eq!(told(&[wildcard(), record(DOMAIN, RrType::A, "203.0.113.7")], DOMAIN), None);
         let one = told(&[wildcard()], DOMAIN).unwrap();
@@ -389,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_validation_record_is_known_by_where_it_leads() {
-        let validated = |name: &str, value: &str| around(&[record(name, RrType::Cname, value)]).is_validated(DOMAIN);
+        let validated = |name: &str, value: &str| around(&[record(name, RrType::Cname, value)], DOMAIN).is_validated();
         assert!(validated("_0a1b.api.w.test", "_1.xlfgrmvvlj.acm-validations.aws."));
         assert!(!validated("_0a1b.api.w.test", "example.net"));
         assert!(!validated("_0a1b.www.w.test", "_1.xlfgrmvvlj.acm-validations.aws."));

@@ -1,14 +1,12 @@
 //! Whose the records of a domain are: the ownership record, and what goes and comes back when its environment ends.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_route53 as route53;
 use route53::types::{ResourceRecordSet, RrType};
 
-use super::record::{
-    Edit, Standing, TTL, alias, is_address, listed, plain, points_at, resource_record, txt, txt_values,
-};
-use crate::instance::{self, Target};
+use super::record::{Edit, Standing, TTL, alias, plain, resource_record, same, txt, txt_values, validates};
+use crate::instance::Target;
 
 /// The name of the TXT record that says whose the records of a domain are.
 pub fn ownership_name(domain: &str) -> String {
@@ -112,6 +110,15 @@ impl Ownership {
         Ownership { stack, region, account, environment, target: None, previous }
     }
 
+    pub fn has_copies(&self) -> bool {
+        self.previous.iter().any(|previous| previous.wildcard)
+    }
+
+    /// Whether a record at the domain is the copy of a wildcard's that it remembers.
+    pub fn has_copied(&self, record: &ResourceRecordSet) -> bool {
+        self.previous.iter().any(|previous| previous.wildcard && same(&previous.record, record))
+    }
+
     fn values(&self) -> Vec<String> {
         let head = [
             ("heritage", Some("albatross")),
@@ -179,59 +186,25 @@ pub fn is_owned(owner: &Owner, environment: &str, domain: &str, standing: &Stand
     ownership.is_some_and(|ownership| ownership.is_of(owner, environment) && ownership.target.is_some())
 }
 
-/// What teardown does to the records of a domain.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Restoration {
-    pub edits: Vec<Edit>,
-    /// One line for the user.
-    pub reason: String,
-}
-
-/// The edits that take our alias away and put back what stood before; `None` where we own nothing at the domain.
-///
-/// An alias that was changed by hand since is somebody's: it stays, and only the ownership record goes. A record that
-/// points at an address or name in `going` is not put back.
-pub fn restore(
-    owner: &Owner,
-    environment: &str,
-    domain: &str,
-    standing: &Standing,
-    going: &HashSet<String>,
-) -> Option<Restoration> {
-    let record = standing.ownership.as_ref()?;
-    let ownership = Ownership::parse(record, domain).filter(|ownership| ownership.is_of(owner, environment))?;
-    let (ours, others): (Vec<_>, Vec<_>) = standing
-        .records
-        .iter()
-        .filter(|record| is_address(record))
-        .partition(|record| ownership.target.as_ref().is_some_and(|target| points_at(record, target)));
-    let leads_nowhere = |record: &ResourceRecordSet| {
-        record.resource_records().iter().any(|value| going.contains(&instance::destination(value.value())))
-    };
-    let (lost, previous): (Vec<_>, Vec<_>) =
-        ownership.previous.iter().map(|previous| &previous.record).partition(|record| leads_nowhere(record));
-    let mut edits: Vec<Edit> = ours.into_iter().cloned().map(Edit::Delete).collect();
-    let mut reasons = vec![];
-    if !others.is_empty() {
-        reasons.push(format!("changed by hand since, that stays: {}", listed(&others)));
-    } else {
-        edits.extend(previous.iter().map(|record| Edit::Create((*record).clone())));
-        if !previous.is_empty() {
-            reasons.push(format!("put back: {}", listed(&previous)));
-        }
-        if !lost.is_empty() {
-            reasons.push(format!("not put back, as what it points at goes too: {}", listed(&lost)));
-        }
+/// The edits, beside the end of the lock, with which nothing of ours is left at a domain that a wildcard served: its copies go,
+/// and the wildcard serves the domain again. None as long as the validation record stands, as a name under which anything
+/// stands is served by no wildcard. Where something of somebody else's stands there, the copies stay and are nobody's.
+pub fn farewell(owner: &Owner, environment: &str, domain: &str, standing: &Standing) -> Vec<Edit> {
+    let ownership = standing.ownership.as_ref().and_then(|record| Some((record, Ownership::parse(record, domain)?)));
+    let Some((record, ownership)) = ownership else { return vec![] };
+    let is_pointed = ownership.target.is_some() || !ownership.is_of(owner, environment);
+    if is_pointed || standing.beneath.iter().any(|record| validates(record, domain)) {
+        return vec![];
     }
-    if reasons.is_empty() {
-        reasons.push("nothing stood there before".into());
-    }
-    edits.push(Edit::Delete(record.clone()));
-    Some(Restoration { edits, reason: reasons.join("; ") })
+    let (copies, others): (Vec<_>, Vec<_>) = standing.records.iter().partition(|record| ownership.has_copied(record));
+    let alone = others.is_empty() && standing.beneath.is_empty();
+    let going = copies.into_iter().filter(|_| alone).chain([record]);
+    going.cloned().map(Edit::Delete).collect()
 }
 
 #[cfg(test)]
 pub mod tests {
+    use super::super::record::Edit;
     use super::*;
     use crate::environment::Environment;
 
@@ -305,6 +278,27 @@ pub mod tests {
     }
 
     #[test]
+    fn the_last_of_ours_leaves_the_domain_to_the_wildcard() {
+        let ownership = || Ownership::of_copies(&owner(), "api-example-com", &[a(INSTANCE)]).record(DOMAIN);
+        let validation = || plain("_0a.api.example.com.", RrType::Cname, 60, "_1.xlf.acm-validations.aws.");
+        let theirs = || plain("x.api.example.com.", RrType::A, 60, "198.51.100.1");
+        let mail = || plain("api.example.com.", RrType::Mx, 60, "10 mail.example.com");
+        let left = |records: Vec<ResourceRecordSet>, ownership: ResourceRecordSet, beneath: Vec<ResourceRecordSet>| {
+            let standing = Standing { records, ownership: Some(ownership), beneath, ..Standing::default() };
+            summary(&farewell(&owner(), "api-example-com", DOMAIN, &standing))
+        };
+        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![]), "delete A, delete TXT");
+        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![validation()]), "");
+        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![theirs()]), "delete TXT");
+        assert_eq!(left(vec![a(INSTANCE), mail()], ownership(), vec![]), "delete TXT");
+        assert_eq!(left(vec![a("198.51.100.9")], ownership(), vec![]), "delete TXT");
+        assert_eq!(left(vec![our_alias()], owned(vec![]), vec![]), "");
+        assert_eq!(farewell(&owner(), "api-example-com", DOMAIN, &Standing::default()), []);
+        let other = Standing { ownership: Some(ownership()), ..Standing::default() };
+        assert_eq!(farewell(&owner(), "another", DOMAIN, &other), []);
+    }
+
+    #[test]
     fn region_and_account_belong_to_ownership() {
         let ownership = Ownership::parse(&owned(vec![]), DOMAIN).unwrap();
         assert!(ownership.is_of(&owner(), "api-example-com"));
@@ -321,28 +315,5 @@ pub mod tests {
         let older = Ownership::parse(&older, DOMAIN).unwrap();
         assert!(older.is_of(&owner(), "api-example-com"));
         assert_eq!(older.described(), "environment api-example-com of stack albatross");
-    }
-
-    fn restored(standing: &Standing) -> Option<Restoration> {
-        restore(&owner(), "api-example-com", DOMAIN, standing, &HashSet::new())
-    }
-
-    #[test]
-    fn a_record_whose_address_goes_is_not_put_back() {
-        let standing = Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
-        let going = HashSet::from([INSTANCE.to_owned()]);
-        let restoration = restore(&owner(), "api-example-com", DOMAIN, &standing, &going).unwrap();
-        assert_eq!(summary(&restoration.edits), "delete A, delete TXT");
-        assert!(restoration.reason.contains(INSTANCE), "{}", restoration.reason);
-    }
-
-    #[test]
-    fn restore_leaves_what_was_changed_by_hand() {
-        let by_hand =
-            Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
-        assert_eq!(summary(&restored(&by_hand).unwrap().edits), "delete TXT");
-        let others =
-            Standing { records: vec![our_alias()], ownership: Some(owned_by("other", "x", vec![])), lock: None };
-        assert_eq!(restored(&others), None);
     }
 }

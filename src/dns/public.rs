@@ -70,15 +70,10 @@ impl Public {
     /// The CAA properties that forbid ACM a certificate for a domain, with the name that they stand at, in words; `None` where
     /// it may issue one, or that is not known. `at_domain` are those that public DNS says of the domain itself, where a CNAME
     /// stands there.
-    fn forbidding(
-        &self,
-        around: &Around,
-        domain: &str,
-        zone: &Zone,
-        at_domain: Vec<Property>,
-    ) -> Option<(String, String)> {
+    fn forbidding(&self, around: &Around, at_domain: Vec<Property>) -> Option<(String, String)> {
+        let domain = &around.domain;
         let of_cname = (!at_domain.is_empty()).then(|| (format!("where the CNAME at {domain} leads"), at_domain));
-        let in_zone = || around.caa(domain, &zone.name).map(|(name, properties)| (name.to_owned(), properties));
+        let in_zone = || around.caa().map(|(name, properties)| (name.to_owned(), properties));
         let in_public = || {
             let known = self.above.iter().filter_map(|(name, said)| Some((name, said.as_ref().ok()?)));
             let mut set = known.filter(|(_, properties)| !properties.is_empty());
@@ -91,15 +86,10 @@ impl Public {
 }
 
 /// Why ACM may not issue a certificate for a domain, and what to do; `None` where it may, or that is not known.
-pub async fn forbidden(
-    resolver: &Resolver,
-    public: &Public,
-    around: &Around,
-    domain: &str,
-    zone: &Zone,
-) -> Option<String> {
-    let at_domain = if around.is_cname(domain) { resolver.caa(domain).await.unwrap_or_default() } else { vec![] };
-    let (name, said) = public.forbidding(around, domain, zone, at_domain)?;
+pub async fn forbidden(resolver: &Resolver, public: &Public, around: &Around) -> Option<String> {
+    let domain = &around.domain;
+    let at_domain = if around.is_cname() { resolver.caa(domain).await.unwrap_or_default() } else { vec![] };
+    let (name, said) = public.forbidding(around, at_domain)?;
     Some(format!(
         "the CAA records of {name} ({said}) forbid Amazon to issue a certificate for {domain}. Add 0 issue \"amazon.com\" to them"
     ))
@@ -145,7 +135,7 @@ mod tests {
         let caa = |value: &str| Property::parse(&format!("0 issue \"{value}\"")).unwrap();
         let in_zone = |value: &str| {
             let record = plain("w.test.", RrType::Caa, 300, &format!("0 issue \"{value}\""));
-            Around { records: vec![record], whole: true }
+            Around { zone: zone(), domain: "api.w.test".into(), records: vec![record], whole: true }
         };
         let above = |value: &str| Public {
             name_servers: None,
@@ -154,9 +144,9 @@ mod tests {
         let (ours, theirs) = ("amazon.com", "letsencrypt.org");
         let forbidding = |public: &Public, around: &Around, at_domain: &[&str]| {
             let at_domain = at_domain.iter().map(|value| caa(value)).collect();
-            public.forbidding(around, "api.w.test", &zone(), at_domain).map(|(name, _)| name)
+            public.forbidding(around, at_domain).map(|(name, _)| name)
         };
-        let (silent, empty) = (Public::default(), Around::default());
+        let (silent, empty) = (Public::default(), Around { records: vec![], ..in_zone(ours) });
         assert_eq!(forbidding(&silent, &empty, &[]), None);
         assert_eq!(forbidding(&above(theirs), &empty, &[]), Some("test".into()));
         assert_eq!(forbidding(&above(theirs), &in_zone(ours), &[]), None);

@@ -4,7 +4,8 @@ use aws_sdk_route53 as route53;
 use route53::types::{AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 use serde::{Deserialize, Serialize};
 
-use super::ownership::ownership_name;
+use super::around::around;
+use super::ownership::{Ownership, ownership_name};
 use crate::error::{Call, Error, Result};
 use crate::{instance, lock};
 
@@ -99,6 +100,16 @@ pub fn describe(record: &ResourceRecordSet) -> String {
     format!("{} {} {}", name_of(record), record.r#type(), values.join(" "))
 }
 
+/// Whether it is a CNAME by which ACM validates a domain (ACM user guide, DNS validation).
+pub fn validates(record: &ResourceRecordSet, domain: &str) -> bool {
+    let name = name_of(record);
+    let label = name.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
+    let is_label = label.is_some_and(|label| label.starts_with('_') && !label.contains('.'));
+    let leads = |value: &str| instance::destination(value).ends_with(".acm-validations.aws");
+    let mut values = record.resource_records().iter().map(|value| value.value());
+    is_label && *record.r#type() == RrType::Cname && values.any(leads)
+}
+
 pub fn listed(records: &[&ResourceRecordSet]) -> String {
     records.iter().map(|record| describe(record)).collect::<Vec<_>>().join("; ")
 }
@@ -114,6 +125,10 @@ pub struct Standing {
     pub ownership: Option<ResourceRecordSet>,
     /// The record set of [`lock::name`], where it is a TXT.
     pub lock: Option<ResourceRecordSet>,
+    /// Others under the domain; not all where there are many.
+    pub beneath: Vec<ResourceRecordSet>,
+    /// What keeps the domain served without us, as a wildcard does, where the ownership record remembers one.
+    pub served: Vec<ResourceRecordSet>,
 }
 
 impl Standing {
@@ -136,8 +151,12 @@ impl Standing {
             records.iter().find(is).cloned()
         };
         let (ownership, lock) = (txt(ownership_name(domain)), txt(lock::name(domain)));
+        let is_ours = |record: &ResourceRecordSet| [&ownership, &lock].contains(&&Some(record.clone()));
+        let under = format!(".{domain}");
+        let beneath = records.iter().filter(|record| name_of(record).ends_with(&under) && !is_ours(record));
+        let beneath = beneath.cloned().collect();
         records.retain(|record| is_named(record, domain));
-        Standing { records, ownership, lock }
+        Standing { records, ownership, lock, beneath, served: vec![] }
     }
 }
 
@@ -179,9 +198,14 @@ pub async fn at(client: &route53::Client, zone: &str, domain: &str) -> Result<Ve
     Ok(records)
 }
 
-/// What stands at a domain, by one call or two.
+/// What stands at a domain: one call or two, and where the ownership record remembers a wildcard, those of [`around`].
 pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
-    Ok(Standing::of(at(client, zone, domain).await?, domain))
+    let mut standing = Standing::of(at(client, zone, domain).await?, domain);
+    let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
+    if ownership.is_some_and(|ownership| ownership.has_copies()) {
+        standing.served = around(client, zone, domain).await?.served();
+    }
+    Ok(standing)
 }
 
 // --- Batches -----------------------------------------------------------------------------------------------------
@@ -191,6 +215,22 @@ pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Res
 pub enum Edit {
     Delete(#[serde(with = "carried")] ResourceRecordSet),
     Create(#[serde(with = "carried")] ResourceRecordSet),
+}
+
+impl Edit {
+    pub fn record(&self) -> &ResourceRecordSet {
+        match self {
+            Edit::Delete(record) | Edit::Create(record) => record,
+        }
+    }
+
+    /// What takes it back.
+    pub fn undone(self) -> Edit {
+        match self {
+            Edit::Delete(record) => Edit::Create(record),
+            Edit::Create(record) => Edit::Delete(record),
+        }
+    }
 }
 
 /// Edits without those of records that they create and delete again.

@@ -21,6 +21,9 @@ NOTHING_OF_THE_USERS = {
     "credentials_file": (None, None, os.devnull, None),
 }
 
+# As many times as a fault may have to strike.
+FOR_GOOD = 10**9
+
 
 def _request(url: str, body: dict | None = None, method: str | None = None) -> object:
     """GET, POST with a JSON body, or another method; answers the JSON it gets."""
@@ -80,7 +83,7 @@ class LocalAws:
         return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
-        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, checks, error, at, fault.
+        """Calls to moto after the one numbered `since`, each with what strict/record.py writes down of it.
 
         `checks` is what IAM would have checked before a function's call; of any other call it is empty.
         """
@@ -109,13 +112,22 @@ class LocalAws:
         return _request(self.front_url)
 
     def fault(
-        self, kind: str, operation: str | None = None, caller: str | None = None, nth: int = 1, times: int = 1
+        self,
+        kind: str,
+        operation: str | None = None,
+        caller: str | None = None,
+        nth: int = 1,
+        times: int = 1,
+        region: str | None = None,
+        outside: str | None = None,
     ) -> None:
         """Let a fault of strict/faults.py strike calls to moto, of one operation and caller or of any.
 
-        It strikes `times` of them from the `nth` on, counted from now. Only a function on MiniStack can be killed.
+        It strikes `times` of them from the `nth` on, counted from now: with `FOR_GOOD`, all. They are those to one region,
+        or those `outside` of one, as by an organisation's policy. Only a function on MiniStack can be killed.
         """
         settings = {"kind": kind, "operation": operation, "caller": caller, "nth": nth, "times": times}
+        settings |= {"region": region, "outside": outside}
         _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self.functions_parent})
 
     def struck(self) -> int:
@@ -154,6 +166,15 @@ class LocalAws:
     @seed.setter
     def seed(self, seed: int) -> None:
         self._settings(seed=seed)
+
+    @property
+    def tags_lag(self) -> bool | None:
+        """Whether IAM learns late of the tags of what functions make; None, as at first: the seed decides."""
+        return self._settings()["tags_lag"]
+
+    @tags_lag.setter
+    def tags_lag(self, lag: bool | None) -> None:
+        self._settings(tags_lag=lag)
 
     def reset(self) -> None:
         """Forget all resources, calls and faults on moto, throttling and settings; what is on MiniStack stays."""

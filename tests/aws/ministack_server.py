@@ -35,6 +35,8 @@ LIMITS = [
 ]
 # Begins with a letter, a number or punctuation.
 SUBJECT = re.compile(r"[!-~][ -~]{0,98}")
+# Step Functions API reference, CreateStateMachine and TaskFailedEventDetails.
+MACHINE_NAME_MAX, CAUSE_MAX = 80, 32768
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 invocations: list[dict] = []
@@ -170,6 +172,36 @@ def keep_time_zones() -> None:
     handlers["update"] = lambda name, old, new, stack: kept(update(name, old, new, stack), new)
 
 
+def keep_dashboards_by_account() -> None:
+    """A dashboard is the account's in all regions (CloudFormation reference, AWS::CloudWatch::Dashboard).
+
+    A stack whose dashboard has the name of another one fails (qnabot-on-aws#81); MiniStack keeps them by region, and
+    takes the other one over.
+    """
+    from ministack.core.responses import AccountScopedDict
+    from ministack.services import cloudwatch
+    from ministack.services.cloudformation import provisioners
+
+    cloudwatch._dashboards = AccountScopedDict()
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::Dashboard"]
+    create, update = handlers["create"], handlers["update"]
+
+    def must_be_free(name: str) -> None:
+        if name in cloudwatch._dashboards:
+            raise ValueError(f"Dashboard '{name}' already exists")
+
+    def create_dashboard(logical, properties, stack):
+        must_be_free(provisioners._cw_dashboard_name(logical, properties, stack))
+        return create(logical, properties, stack)
+
+    def update_dashboard(name, old, new, stack):
+        if new.get("DashboardName", name) != name:
+            must_be_free(new["DashboardName"])
+        return update(name, old, new, stack)
+
+    handlers.update(create=create_dashboard, update=update_dashboard)
+
+
 def refuse_bad_subjects() -> None:
     """A mail's subject is a line of less than 100 ASCII characters (SNS API reference, Publish); MiniStack takes any."""
     from ministack.services import sns
@@ -190,6 +222,53 @@ def name_errors_as_the_sdk_does() -> None:
 
     code = "ExecutionDoesNotExist"
     stepfunctions._AWS_SDK_ERROR_CODE_OVERRIDES["sfn"] = {code: f"{code}Exception"}
+
+
+def tell_of_failed_children() -> None:
+    """Of a child that failed, startExecution.sync:2 has the error States.TaskFailed, and the child as JSON for a cause.
+
+    A cause has at most 32,768 characters (API reference, TaskFailedEventDetails), and
+    longer JSON is cut there. MiniStack gives the child's own error and cause.
+    """
+    from ministack.services import stepfunctions
+
+    failure = stepfunctions._nested_execution_failure
+    fields = (
+        "executionArn",
+        "input",
+        "inputDetails",
+        "name",
+        "startDate",
+        "stateMachineArn",
+        "status",
+        "stopDate",
+    )
+
+    def nested_execution_failure(child):
+        error, cause = failure(child)
+        told = {field[:1].upper() + field[1:]: child[field] for field in fields}
+        if child["status"] == "FAILED":
+            told |= {"Cause": cause, "Error": error}
+        return "States.TaskFailed", json.dumps(told, sort_keys=True)[:CAUSE_MAX]
+
+    stepfunctions._nested_execution_failure = nested_execution_failure
+
+
+def refuse_long_names() -> None:
+    """CloudFormation refuses a state machine's name of more than 80 characters (its registry's schema); MiniStack does not."""
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    create = handlers["create"]
+
+    def checked(logical, properties, stack):
+        length = len(properties.get("StateMachineName", ""))
+        if length > MACHINE_NAME_MAX:
+            fault = f"#/StateMachineName: expected maxLength: {MACHINE_NAME_MAX}, actual: {length}"
+            raise ValueError(f"Properties validation failed for resource {logical} with message: {fault}")
+        return create(logical, properties, stack)
+
+    handlers["create"] = checked
 
 
 def start_nothing_by_the_clock() -> None:
@@ -276,8 +355,11 @@ async def serve(listener: socket.socket) -> None:
     take_yaml_definitions()
     start_nothing_by_the_clock()
     keep_time_zones()
+    keep_dashboards_by_account()
     refuse_bad_subjects()
     name_errors_as_the_sdk_does()
+    tell_of_failed_children()
+    refuse_long_names()
     complete_histories()
     end_stopped_executions()
     config = Config()

@@ -67,10 +67,12 @@ class Network:
         for zone in "ab":
             self.subnet(zone)
 
-    def subnet(self, zone: str, public: bool = True) -> str:
+    def subnet(self, zone: str, public: bool = True, prefix: int = 24, **options) -> str:
         """One more subnet; a public one has a route to the internet gateway."""
-        cidr = f"10.0.{len(self.subnets)}.0/24"
-        made = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=f"us-east-1{zone}")
+        cidr = f"10.0.{len(self.subnets)}.0/{prefix}"
+        made = self.ec2.create_subnet(
+            VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=f"us-east-1{zone}", **options
+        )
         subnet = made["Subnet"]["SubnetId"]
         self.subnets.append(subnet)
         if public:
@@ -81,13 +83,23 @@ class Network:
             )
         return subnet
 
+    def fill(self, subnet: str, free: int) -> None:
+        """Take addresses of a subnet until so many are left."""
+        take = self.free(subnet) - free
+        self.ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=take - 1)
+
+    def free(self, subnet: str) -> int:
+        """How many addresses of a subnet nobody has."""
+        [found] = self.ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+        return found["AvailableIpAddressCount"]
+
     def group(self, name: str) -> str:
         """A security group."""
         made = self.ec2.create_security_group(GroupName=name, Description="of a test", VpcId=self.vpc)
         return made["GroupId"]
 
-    def instance(self, group: str, subnet: str | None = None, **tags: str) -> str:
-        """A running instance."""
+    def instance(self, group: str, subnet: str | None = None, tags: dict | None = None, **options) -> str:
+        """A running instance; `options` are other parameters of RunInstances."""
         [made] = self.ec2.run_instances(
             ImageId="ami-12c6146b",
             MinCount=1,
@@ -99,8 +111,13 @@ class Network:
             ]
             if tags
             else [],
+            **options,
         )["Instances"]
         return made["InstanceId"]
+
+    def describe(self, instance: str) -> dict:
+        [found] = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+        return found["Instances"][0]
 
 
 class Balancer:

@@ -88,7 +88,7 @@ class Site:
             "UserIdGroupPairs": [{"GroupId": self.balancer.group}],
         }
         network.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[self.source])
-        self.instance = network.instance(self.group, **{"local:backend": backend.address})
+        self.instance = network.instance(self.group, tags={"local:backend": backend.address})
         self.register(self.instance)
 
     def register(self, instance: str) -> None:
@@ -210,7 +210,7 @@ def test_invalid_header_names_are_dropped_where_the_attribute_says_so(site: Site
 def test_targets_take_turns(site: Site) -> None:
     """The default algorithm is round robin."""
     other = Echo()
-    site.register(site.network.instance(site.group, **{"local:backend": other.address}))
+    site.register(site.network.instance(site.group, tags={"local:backend": other.address}))
     site.aws.advance(SETTLED)
     counts = dict.fromkeys([site.backend.address, other.address], 0)
     for _ in range(4):
@@ -255,7 +255,7 @@ def test_with_unhealthy_targets_alone_it_fails_open(site: Site) -> None:
 def test_with_a_healthy_target_the_unhealthy_get_nothing(site: Site) -> None:
     """Only healthy targets receive requests while there is one."""
     down = Echo()
-    site.register(site.network.instance(site.group, **{"local:backend": down.address}))
+    site.register(site.network.instance(site.group, tags={"local:backend": down.address}))
     site.aws.advance(SETTLED)
     down.close()
     assert [site.get("/")[0] for _ in range(4)] == [200] * 4

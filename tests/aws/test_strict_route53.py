@@ -45,6 +45,21 @@ def test_create_of_what_exists_is_refused(zone):
         zone.change(("CREATE", record(zone.domain, "A", "192.0.2.1")))
 
 
+def test_a_comment_of_more_than_256_characters_is_refused(zone):
+    """Service model: ChangeBatch.Comment is a ResourceDescription, whose maximum is 256."""
+    change = {"Action": "CREATE", "ResourceRecordSet": record(zone.domain, "A", "192.0.2.1")}
+
+    def commented(length: int) -> None:
+        batch = {"Comment": "x" * length, "Changes": [change]}
+        zone.client.change_resource_record_sets(HostedZoneId=zone.id, ChangeBatch=batch)
+
+    with refused("InvalidInput", "less than or equal to 256"):
+        commented(257)
+    assert zone.records() == {}
+    commented(256)
+    assert (f"{zone.domain}.", "A") in zone.records()
+
+
 def test_upsert_repeats(zone):
     for value in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
         zone.change(("UPSERT", record(zone.domain, "A", value)))

@@ -5,11 +5,12 @@ import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .endpoints import REGION
+from .endpoints import ACCOUNT, REGION
 from .local import LocalAws
 
 IMAGE = "ami-0c55b159cbfafe1f0"
 ZONES = ("us-east-1a", "us-east-1b")
+OUTPOST = f"arn:aws:outposts:{REGION}:{ACCOUNT}:outpost/op-0123456789abcdef0"
 # Of the user's own record; Albatross's records have another, so a record put back is told from one made anew.
 TTL = 300
 
@@ -51,12 +52,18 @@ def tags_of(**values: str) -> list[dict[str, str]]:
 class World:
     """A VPC with two public subnets, instances that serve, an Elastic IP, a hosted zone with an A record at it.
 
-    Names are unique, so many worlds can stand on one local AWS. A context manager: it stops the backend; what stands
-    on the local AWS stays.
+    An ephemeral one has an automatic public IP in place of the Elastic IP: `allocation` is None, and `public_ip` the
+    first instance's address when it was launched. Names are unique, so many worlds can stand on one local AWS. A context
+    manager: it stops the backend; what stands on the local AWS stays.
     """
 
     def __init__(
-        self, aws: LocalAws, domain: str | None = None, instances: int = 1, health_path: str = "/health"
+        self,
+        aws: LocalAws,
+        domain: str | None = None,
+        instances: int = 1,
+        health_path: str = "/health",
+        ephemeral: bool = False,
     ):
         self.aws = aws
         self.domain = domain or f"api.w{uuid.uuid4().hex[:7]}.test"
@@ -65,9 +72,12 @@ class World:
         self._route53 = aws.client("route53")
         self.vpc, self._table = self._network()
         self.subnets = [self.public_subnet(number, zone) for number, zone in enumerate(ZONES)]
+        if ephemeral:
+            self._give_public_addresses()
         self.group = self.security_group("web")
         self.instances = [self.instance(self.subnets[n % 2], self.group) for n in range(instances)]
-        self.allocation, self.public_ip = self._address(self.instances[0])
+        self.allocation = None if ephemeral else self._elastic_ip(self.instances[0])
+        self.public_ip = self.address_of(self.instances[0])
         labels = self.domain.split(".")
         self.zone_name = ".".join(labels[1:] if len(labels) > 2 else labels)
         self.zone = self.hosted_zone(self.zone_name)
@@ -98,16 +108,45 @@ class World:
         self._ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
         return vpc, table
 
-    def public_subnet(self, number: int, zone: str) -> str:
-        """A subnet with a route to the internet, and room for thousands of addresses."""
-        subnet = self.subnet(self.vpc, f"10.0.{16 * (number + 1)}.0/20", zone)
+    def public_subnet(self, number: int, zone: str, prefix: int = 20, **options: object) -> str:
+        """A subnet with a route to the internet, and room for thousands of addresses; numbers are 0 to 14."""
+        subnet = self.subnet(self.vpc, f"10.0.{16 * (number + 1)}.0/{prefix}", zone, **options)
         self._ec2.associate_route_table(RouteTableId=self._table, SubnetId=subnet)
         return subnet
 
-    def subnet(self, vpc: str, cidr: str, zone: str) -> str:
-        """A subnet without a route to the internet."""
-        created = self._ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)
+    def subnet(self, vpc: str, cidr: str, zone: str, **options: object) -> str:
+        """A subnet without a route to the internet; `options` are other parameters of CreateSubnet."""
+        created = self._ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone, **options)
         return created["Subnet"]["SubnetId"]
+
+    def small_subnet(self, number: int, zone: str, free: int = 8, prefix: int = 27) -> str:
+        """A public subnet in which just so many addresses are free."""
+        subnet = self.public_subnet(number, zone, prefix)
+        take = self.free_addresses(subnet) - free
+        self._ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=take - 1)
+        return subnet
+
+    def free_addresses(self, subnet: str) -> int:
+        """How many addresses of a subnet nobody has."""
+        [found] = self._ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+        return found["AvailableIpAddressCount"]
+
+    def local_zone_subnet(self, number: int) -> str:
+        """A public subnet in a Local Zone, to which the account has opted in."""
+        self._ec2.modify_availability_zone_group(GroupName="us-east-1-bos-1", OptInStatus="opted-in")
+        return self.public_subnet(number, "us-east-1-bos-1a")
+
+    def outpost_subnet(self, number: int, zone: str) -> str:
+        """A public subnet on an Outpost."""
+        return self.public_subnet(number, zone, OutpostArn=OUTPOST)
+
+    def block_public_access(self, mode: str, but: tuple[str, ...] = ()) -> None:
+        """VPC Block Public Access for the whole region, but for these subnets."""
+        self._ec2.modify_vpc_block_public_access_options(InternetGatewayBlockMode=mode)
+        for subnet in but:
+            self._ec2.create_vpc_block_public_access_exclusion(
+                SubnetId=subnet, InternetGatewayExclusionMode="allow-bidirectional"
+            )
 
     def security_group(self, name: str, vpc: str | None = None) -> str:
         """A security group of the user's own; nothing may come in."""
@@ -131,10 +170,30 @@ class World:
         )
         return launched["Instances"][0]["InstanceId"]
 
-    def _address(self, instance: str) -> tuple[str, str]:
-        address = self._ec2.allocate_address(Domain="vpc")
-        self._ec2.associate_address(AllocationId=address["AllocationId"], InstanceId=instance)
-        return address["AllocationId"], address["PublicIp"]
+    def _give_public_addresses(self) -> None:
+        """Whatever is launched in the subnets from now on gets an automatic public IP."""
+        for subnet in self.subnets:
+            self._ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+
+    def _elastic_ip(self, instance: str) -> str:
+        """The allocation of a new Elastic IP at the instance."""
+        allocation = self._ec2.allocate_address(Domain="vpc")["AllocationId"]
+        self._ec2.associate_address(AllocationId=allocation, InstanceId=instance)
+        return allocation
+
+    def address_of(self, instance: str) -> str | None:
+        """The instance's public IP as it is now; a stopped one has no automatic one."""
+        [found] = self._ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+        return found["Instances"][0].get("PublicIpAddress")
+
+    def protect(self, instance: str, attribute: str, on: bool = True) -> None:
+        """Switch `DisableApiTermination` or `DisableApiStop` on or off, as by hand in the console."""
+        self._ec2.modify_instance_attribute(InstanceId=instance, **{attribute: {"Value": on}})
+
+    def restart(self, instance: str) -> None:
+        """Stop and start the instance, as another scheduler does: an automatic public IP is another one then."""
+        self._ec2.stop_instances(InstanceIds=[instance])
+        self._ec2.start_instances(InstanceIds=[instance])
 
     def hosted_zone(self, name: str, **settings: object) -> str:
         """The id of a new hosted zone."""

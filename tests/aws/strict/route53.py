@@ -35,6 +35,7 @@ ALB_ZONES = {
     "us-west-1": "Z368ELLRRE2KJ0",
     "us-west-2": "Z1H1FL5HABSF5",
 }
+LONGEST_COMMENT = 256
 _ALB_NAME = re.compile(r"[^.]+\.([a-z0-9-]+)\.elb\.amazonaws\.com\.")
 
 
@@ -205,6 +206,19 @@ def _with_own_change(original, self):
 
 for operation in ("create_hosted_zone", "delete_hosted_zone", "change_resource_record_sets"):
     replaces(Route53, operation)(_with_own_change)
+
+
+@replaces(Route53, "change_resource_record_sets")
+def with_short_comment(original, self):
+    """A comment has at most 256 characters (service model, ResourceDescription, of ChangeBatch.Comment)."""
+    comment = self._get_param("ChangeBatch.Comment") or ""
+    if len(comment) > LONGEST_COMMENT:
+        raise Route53ClientError(
+            "InvalidInput",
+            f"1 validation error detected: Value '{comment}' at 'changeBatch.comment' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {LONGEST_COMMENT}",
+        )
+    return original(self)
 
 
 def _status(backend: Route53Backend, change_id: str) -> str:
