@@ -52,7 +52,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let resolver = Resolver::of_this_machine();
     let own_group = environment::security_group_name(&name);
     let behind = async {
-        let instances = instance::check(ec2, &input.instances).await?;
+        let instances = instance::check(ec2, &input.instances, &input.put_back).await?;
         let groups = instances.group_names.iter().cloned().chain([own_group.clone()]);
         let (subnets, groups) =
             tokio::try_join!(network::subnets(ec2, &instances.vpc), security_group::named(ec2, groups))?;

@@ -4,18 +4,26 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use albatross::dns::Returned;
 use albatross::error::Result;
 use albatross::execution::{self, Ending, Executions, Past, Wish};
 use albatross::morning::{Away, Meant, REMEMBERED, Return, Started};
 use albatross::teardown::Input;
 use albatross::{aws, environment, lambda, load_balancer, tags};
 use aws_sdk_sfn as sfn;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[derive(Serialize)]
 struct Answer {
     environments: Vec<Return>,
+}
+
+/// Of a teardown's answer.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TornDown {
+    put_back: Vec<Returned>,
 }
 
 struct Clients {
@@ -55,7 +63,10 @@ async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
         };
         environments.extend(name.and_then(|name| away.provisioned(&name, domain.as_deref(), &past.arn, past.start)));
     }
-    environments.sort_by(|one, other| one.name.cmp(&other.name));
+    environments.sort_by(|one: &Return, other| one.name.cmp(&other.name));
+    for one in &mut environments {
+        one.put_back = execution::output::<TornDown>(sfn, &one.teardown).await?.unwrap_or_default().put_back;
+    }
     Ok(Answer { environments })
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
-use crate::dns::{AtDomain, Owner};
+use crate::dns::{AtDomain, Owner, Returned};
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::lock;
@@ -80,6 +80,9 @@ pub struct Input {
     pub keep_until: Option<String>,
     #[serde(default)]
     pub mode: Mode,
+    /// Of a morning: what the night has put back at the domain, which may be replaced again.
+    #[serde(default)]
+    pub put_back: Vec<Returned>,
 }
 
 /// Health check of the target group; ELB's own limits.
@@ -342,7 +345,7 @@ impl Environment {
             vpc: "vpc-1".into(),
             subnets: vec!["subnet-a".into(), "subnet-b".into()],
             zones: vec!["us-east-1a".into(), "us-east-1b".into()],
-            instances: vec![Target { id: "i-1".into(), addresses: vec![] }],
+            instances: vec![Target { id: "i-1".into(), ..Target::default() }],
             groups_to_open: vec![],
             port: 80,
             health_check: HealthCheck::default(),

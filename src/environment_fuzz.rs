@@ -66,6 +66,7 @@ fn provision_fields() -> Vec<(&'static str, Json)> {
         ("onFailure", text_of(&["rollback", "keep"])),
         ("mode", text_of(&["apply", "plan"])),
         ("keepUntil", text_of(&["2026-12-24T18:00:00Z", "2026-12-24T18:00:00.5+09:00", "1970-01-01T00:00:00Z"])),
+        ("putBack", one_of([json!([]), json!([{"type": "A", "value": "203.0.113.7", "instance": INSTANCES[0]}])])),
     ]
 }
 
@@ -89,6 +90,7 @@ fn teardown_fields() -> Vec<(&'static str, Json)> {
         ("ownOnly", one_of([true, false].map(Value::from))),
         ("hostedZoneId", text_of(&["Z0123456789ABC"])),
         ("run", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-provision:one"])),
+        ("night", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-nightly:one"])),
     ]
 }
 

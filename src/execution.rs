@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_sdk_sfn as sfn;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sfn::operation::describe_execution::DescribeExecutionOutput;
@@ -169,6 +170,12 @@ pub async fn was_busy(client: &sfn::Client, arn: &str) -> Result<bool> {
 /// An execution's input; `None` where it is gone, as 90 days after its end.
 pub async fn input(client: &sfn::Client, arn: &str) -> Result<Option<String>> {
     Ok(describe(client, arn).await?.and_then(|found| found.input))
+}
+
+/// A successful execution's output; `None` of another, or where it is not of this shape.
+pub async fn output<T: DeserializeOwned>(client: &sfn::Client, arn: &str) -> Result<Option<T>> {
+    let output = describe(client, arn).await?.and_then(|found| found.output);
+    Ok(output.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// What an execution has used so far, from its history.

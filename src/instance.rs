@@ -8,22 +8,26 @@ use aws_sdk_route53::types::RrType;
 use ec2::types::{Filter, Instance, InstanceAttributeName, InstanceStateName};
 use serde::{Deserialize, Serialize};
 
+use crate::dns::Returned;
 use crate::error::{Call, Codes, Error, Refusal, Result};
 use crate::tags::{ON_TEARDOWN, Tags};
 
 /// An instance that traffic goes to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub id: String,
     /// Public addresses and DNS names of all its network interfaces, as [`destination`]s: what a DNS record that may be
     /// taken over points at.
     pub addresses: Vec<String>,
+    /// Those that it had when a night put the domain's record back. An instance that was stopped since has others.
+    pub former: Vec<String>,
 }
 
 impl Target {
-    /// Whether a value of a DNS record leads to it.
+    /// Whether a value of a DNS record leads to it, or led to it when a night put the record back.
     pub fn has(&self, value: &str) -> bool {
-        self.addresses.contains(&destination(value))
+        let destination = destination(value);
+        self.addresses.contains(&destination) || self.former.contains(&destination)
     }
 }
 
@@ -47,11 +51,12 @@ pub struct Found {
     pub group_names: BTreeSet<String>,
 }
 
-/// Describes the instances of an input, each checked to exist, run, and lie in one VPC.
+/// Describes the instances of an input, each checked to exist, run, and lie in one VPC; `put_back` is what a night has put
+/// back at the domain.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] with the path of the instance.
-pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
+pub async fn check(client: &ec2::Client, ids: &[String], put_back: &[Returned]) -> Result<Found> {
     let answer = client.describe_instances().set_instance_ids(Some(ids.to_vec())).send().await;
     let answer = match answer.call("ec2:DescribeInstances") {
         Err(Error::AwsRefused(refusal)) if refusal.code.starts_with("InvalidInstanceID") => {
@@ -92,7 +97,8 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         let groups = instance.security_groups();
         found.groups.push(groups.iter().filter_map(|group| group.group_id()).map(Into::into).collect());
         found.group_names.extend(groups.iter().filter_map(|group| group.group_name()).map(Into::into));
-        found.targets.push(Target { id: id.clone(), addresses: addresses(instance) });
+        let back = put_back.iter().filter(|back| back.instance == *id).map(|back| destination(&back.value));
+        found.targets.push(Target { id: id.clone(), addresses: addresses(instance), former: back.collect() });
     }
     Ok(found)
 }
@@ -390,7 +396,7 @@ mod tests {
             .network_interfaces(first.build())
             .network_interfaces(second.build())
             .build();
-        let target = Target { id: "i-1".into(), addresses: addresses(&instance) };
+        let target = Target { id: "i-1".into(), addresses: addresses(&instance), former: vec![] };
         let values = [
             "203.0.113.7",
             "203.0.113.8",

@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use crate::dns::Returned;
+
 /// What a night removed longer ago stays away: a weekend, and days on which its provision failed.
 pub const REMEMBERED: Duration = Duration::from_secs(8 * 24 * 3600);
 
@@ -40,12 +42,16 @@ impl Started {
 
 /// An environment to bring back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Return {
     pub name: String,
     /// ARN of its last successful provision, whose input it comes back by.
     pub provision: String,
-    /// ARN of the night's teardown, which says what it has put back at the domain.
+    /// ARN of the night's teardown.
+    #[serde(skip)]
     pub teardown: String,
+    /// What that has put back at the domain.
+    pub put_back: Vec<Returned>,
 }
 
 /// What somebody's own teardown was of: environments by name, or by domain.
@@ -89,7 +95,12 @@ impl Away {
     pub fn provisioned(&mut self, name: &str, domain: Option<&str>, provision: &str, at: SystemTime) -> Option<Return> {
         let (night, teardown) = self.nights.remove(name)?;
         let by_hand = domain.and_then(|domain| self.domains.get(domain)).is_some_and(|hand| *hand >= night);
-        (at < night && !by_hand).then(|| Return { name: name.into(), provision: provision.into(), teardown })
+        (at < night && !by_hand).then(|| Return {
+            name: name.into(),
+            provision: provision.into(),
+            teardown,
+            put_back: vec![],
+        })
     }
 
     /// Whether no environment's provision is looked for any more.
@@ -133,7 +144,8 @@ mod tests {
         away.removed("api", at(50), "arn:night");
         away.removed("api", at(20), "arn:earlier");
         assert_eq!(away.provisioned("web", None, "arn:web", at(45)), None);
-        let back = Return { name: "api".into(), provision: "arn:late".into(), teardown: "arn:night".into() };
+        let back =
+            Return { name: "api".into(), provision: "arn:late".into(), teardown: "arn:night".into(), put_back: vec![] };
         assert_eq!(away.provisioned("api", None, "arn:late", at(40)), Some(back));
         assert_eq!(away.provisioned("api", None, "arn:early", at(10)), None);
         assert!(away.is_empty());

@@ -269,7 +269,11 @@ mod tests {
 
     fn environment(dns: DnsPolicy) -> Environment {
         let addresses = vec![INSTANCE.into(), "ec2-1.amazonaws.com".into()];
-        Environment { dns, instances: vec![Target { id: "i-1".into(), addresses }], ..Environment::example() }
+        Environment {
+            dns,
+            instances: vec![Target { id: "i-1".into(), addresses, ..Target::default() }],
+            ..Environment::example()
+        }
     }
 
     fn front(dns_name: &str) -> Front {

@@ -229,7 +229,7 @@ pub mod tests {
 
     pub fn owned_by(stack: &str, target: &str, previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
         let Owner { region, account, .. } = owner();
-        let instances = [Target { id: "i-1".into(), addresses: vec![INSTANCE.into()] }];
+        let instances = [Target { id: "i-1".into(), addresses: vec![INSTANCE.into()], ..Target::default() }];
         let ownership = Ownership {
             stack: stack.into(),
             region: Some(region),
@@ -263,7 +263,8 @@ pub mod tests {
 
     #[test]
     fn a_value_is_remembered_with_its_instance() {
-        let instance = |id: &str, address: &str| Target { id: id.into(), addresses: vec![address.into()] };
+        let instance =
+            |id: &str, address: &str| Target { id: id.into(), addresses: vec![address.into()], ..Target::default() };
         let instances = [instance("i-1", "203.0.113.7"), instance("i-2", "2001:db8:10::a")];
         let mut v4 = a(INSTANCE);
         v4.resource_records.get_or_insert_default().push(resource_record("198.51.100.1"));
