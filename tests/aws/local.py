@@ -4,10 +4,14 @@ import json
 import math
 import os
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import boto3
 import botocore.session
+import dns.flags
+import dns.message
+import dns.query
 from botocore.config import Config
 
 from .authority import Authority
@@ -50,9 +54,11 @@ class LocalAws:
         moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
             self.authority = Authority(Path(_request(f"{self._moto.url}/_albatross/authority")))
-            # What functions reach a load balancer by, and trust its certificates with; on AWS they have neither.
+            self.dns_address: str = _request(f"{self._moto.url}/_albatross/dns")["address"]
+            # What functions reach a load balancer by, ask for names, and trust certificates with; on AWS they have none.
             front = {
                 "ALBATROSS_RESOLVE": self.front_url,
+                "ALBATROSS_DNS": self.dns_address,
                 "SSL_CERT_FILE": str(self.authority.root_file),
             }
             self._ministack = Child("tests.aws.ministack_server", [str(self._speed)], clean | moto | front)
@@ -110,6 +116,41 @@ class LocalAws:
     def front(self) -> dict[str, str]:
         """Where load balancers really listen: `<DNS name>:<port>` → `127.0.0.1:<port>`."""
         return _request(self.front_url)
+
+    def reach(self, address: str) -> str | None:
+        """Who really answers at an address that the local DNS gives, `<IP>:<port>` → `127.0.0.1:<port>`.
+
+        A load balancer, or the backend of a running instance with that public IP; None: nobody.
+        """
+        try:
+            return _request(f"{self._moto.url}/_albatross/reach/{address}")
+        except HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def query(
+        self, name: str, kind: str, seconds: float = 5.0, recursion: bool = True
+    ) -> dns.message.Message:
+        """What a resolver of the internet answers; without recursion what Route 53's own name servers do.
+
+        Raises `dns.exception.Timeout` where a zone's name servers are silent.
+        """
+        host, _, port = self.dns_address.partition(":")
+        asked = dns.message.make_query(name, kind, flags=dns.flags.RD if recursion else 0)
+        return dns.query.udp_with_fallback(asked, host, seconds, int(port))[0]
+
+    def ask(self, name: str, kind: str = "A", seconds: float = 5.0) -> list[str]:
+        """The values that a resolver of the internet finds for a name, of this type; none where there are none."""
+        answer = self.query(name, kind, seconds).answer
+        return [value.to_text() for rrset in answer for value in rrset if value.rdtype.name == kind]
+
+    def delegate(self, zone: str, name_servers: list[str] | str | None) -> None:
+        """Say which name servers the internet has for a zone: `[]` none, "silent" such as do not answer.
+
+        None, as at first: those that Route 53 gave it, or that the NS records of a hosted zone above it name.
+        """
+        _request(f"{self._moto.url}/_albatross/dns", {"zone": zone, "name_servers": name_servers})
 
     def fault(
         self,

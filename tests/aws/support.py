@@ -174,10 +174,19 @@ class Balancer:
 class Zone:
     """A hosted zone of a test's own."""
 
-    def __init__(self, aws: LocalAws, domain: str):
+    def __init__(self, aws: LocalAws, domain: str, reference: str = ""):
         self.client, self.domain = aws.client("route53"), domain
-        made = self.client.create_hosted_zone(Name=domain, CallerReference=domain)
+        made = self.client.create_hosted_zone(Name=domain, CallerReference=f"{domain} {reference}")
         self.id = made["HostedZone"]["Id"].removeprefix("/hostedzone/")
+
+    @property
+    def name_servers(self) -> list[str]:
+        """Those that Route 53 gave it."""
+        return self.client.get_hosted_zone(Id=self.id)["DelegationSet"]["NameServers"]
+
+    def delegate(self, below: "Zone") -> None:
+        """Let whoever asks for a zone below this one ask its own name servers."""
+        self.change(("UPSERT", record(below.domain, "NS", *below.name_servers)))
 
     def change(self, *changes: tuple[str, dict]) -> dict:
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}

@@ -3,6 +3,7 @@
 import json
 import threading
 import uuid
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .endpoints import ACCOUNT, REGION
@@ -16,20 +17,38 @@ TTL = 300
 
 
 class Backend:
-    """The service on the instance: a real HTTP server on a free loopback port. `status` may be changed at any time."""
+    """The service on an instance: a real HTTP server on a free loopback port, whose health path answers.
+
+    What it does may be changed at any time: the `status` of the health path; where it redirects to HTTPS, "always" or only
+    what X-Forwarded-Proto says has come by "http"; which Host it insists on, so that any other gets 400.
+    """
 
     def __init__(self, path: str = "/health"):
         self.status = 200
+        self.redirect: str | None = None
+        self.host: str | None = None
+        # The path and the headers of each request, oldest first.
+        self.requests: list[tuple[str, dict[str, str]]] = []
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                backend.requests.append((self.path, dict(self.headers)))
                 body = b"An answer of the instance.\n"
-                self.send_response(backend.status if self.path == path else 404)
+                self.send_response(self._status())
+                if backend._redirects(self.headers):
+                    self.send_header("Location", f"https://{self.headers['Host']}{self.path}")
                 self.send_header("Content-Type", "text/plain")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def _status(self) -> int:
+                if backend.host is not None and self.headers["Host"] != backend.host:
+                    return 400
+                if backend._redirects(self.headers):
+                    return 301
+                return backend.status if self.path == path else 404
 
             def log_message(self, *_: object) -> None:
                 """Say nothing: the tests' and the demo's output is theirs."""
@@ -38,8 +57,13 @@ class Backend:
         self.address = f"127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def _redirects(self, headers: Mapping[str, str]) -> bool:
+        return self.redirect == "always" or (
+            self.redirect is not None and self.redirect == headers.get("X-Forwarded-Proto")
+        )
+
     def close(self) -> None:
-        """Stop serving and free the port."""
+        """Stop serving and free the port; again is harmless."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -54,7 +78,7 @@ class World:
 
     An ephemeral one has an automatic public IP in place of the Elastic IP: `allocation` is None, and `public_ip` the
     first instance's address when it was launched. Names are unique, so many worlds can stand on one local AWS. A context
-    manager: it stops the backend; what stands on the local AWS stays.
+    manager: it stops the backends; what stands on the local AWS stays.
     """
 
     def __init__(
@@ -67,7 +91,9 @@ class World:
     ):
         self.aws = aws
         self.domain = domain or f"api.w{uuid.uuid4().hex[:7]}.test"
-        self.backend = Backend(health_path)
+        self._health_path = health_path
+        self._backends: list[Backend] = []
+        self.backend = self.new_backend()
         self._ec2 = aws.client("ec2")
         self._route53 = aws.client("route53")
         self.vpc, self._table = self._network()
@@ -87,7 +113,8 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.backend.close()
+        for backend in self._backends:
+            backend.close()
 
     @property
     def name(self) -> str:
@@ -156,9 +183,18 @@ class World:
         )
         return created["GroupId"]
 
-    def instance(self, subnet: str, group: str) -> str:
-        """A running instance whose service is the backend."""
-        tags = [*tags_of(Name=f"web-{self.domain}"), {"Key": "local:backend", "Value": self.backend.address}]
+    def new_backend(self) -> Backend:
+        """A service of its own for another instance; the world stops it."""
+        self._backends.append(Backend(self._health_path))
+        return self._backends[-1]
+
+    def instance(
+        self, subnet: str, group: str, backend: Backend | None = None, port: int | None = None
+    ) -> str:
+        """A running instance whose service is a backend, by default the world's, on one port or on any."""
+        address = (backend or self.backend).address
+        where = f"{port}={address}" if port else address
+        tags = [*tags_of(Name=f"web-{self.domain}"), {"Key": "local:backend", "Value": where}]
         launched = self._ec2.run_instances(
             ImageId=IMAGE,
             InstanceType="t3.micro",
@@ -205,6 +241,17 @@ class World:
         change = {"Action": action, "ResourceRecordSet": {"Name": name or self.domain} | record}
         self._route53.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch={"Changes": [change]})
 
+    def serve_by_wildcard(self) -> None:
+        """Let `*.<zone>` alone lead to the first instance: the domain has no record of its own any more."""
+        own = {"Type": "A", "TTL": TTL, "ResourceRecords": [{"Value": self.public_ip}]}
+        self.put_record(own, name=f"*.{self.zone_name}")
+        self.put_record(own, "DELETE")
+
+    def delegate_away(self, *name_servers: str, name: str | None = None) -> None:
+        """Write NS records below the zone's apex, by default at the domain: from there on others are asked."""
+        values = [{"Value": server} for server in name_servers]
+        self.put_record({"Type": "NS", "TTL": TTL, "ResourceRecords": values}, name=name)
+
     def create_records(self, records: list[dict]) -> None:
         """Write many records at once; none of them may be there."""
         changes = [{"Action": "CREATE", "ResourceRecordSet": record} for record in records]
@@ -214,7 +261,24 @@ class World:
         """The zone's records, or those of one name."""
         pages = self._route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=self.zone)
         records = [record for page in pages for record in page["ResourceRecordSets"]]
-        return [record for record in records if name is None or record["Name"].rstrip(".") == name]
+        # An asterisk comes in octal.
+        names = [record["Name"].rstrip(".").replace("\\052", "*") for record in records]
+        return [record for record, found in zip(records, names, strict=True) if name in (None, found)]
+
+    def join_auto_scaling_group(self, instance: str, name: str) -> None:
+        """Attach the instance to a new Auto Scaling group, which replaces it once it is terminated."""
+        scaling = self.aws.client("autoscaling")
+        scaling.create_launch_configuration(
+            LaunchConfigurationName=name, ImageId=IMAGE, InstanceType="t3.micro"
+        )
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchConfigurationName=name,
+            MinSize=0,
+            MaxSize=1,
+            VPCZoneIdentifier=",".join(self.subnets),
+        )
+        scaling.attach_instances(AutoScalingGroupName=name, InstanceIds=[instance])
 
     def tag(self, resource: str, key: str, value: str) -> None:
         """Tag one of the user's own things, as by hand in the console."""

@@ -1,5 +1,6 @@
 """ELBv2: names mean one resource each, requests are checked as AWS checks them, and things take time."""
 
+import ipaddress
 import re
 
 from moto.ec2.exceptions import InvalidSubnetIdError
@@ -41,6 +42,7 @@ MOST_TAGS = 50
 FREE_ADDRESSES = 8
 LONGEST_PREFIX = 27
 REDIRECT_CODES = ("HTTP_301", "HTTP_302")
+_loopback = ipaddress.ip_network("127.64.0.0/10").hosts()
 
 
 # Load balancers
@@ -158,6 +160,8 @@ def create_load_balancer(
     new.since = clock.now()
     new.dns_name = f"{name}-{mock_random.randint(10**9, 10**10 - 1)}.{self.region_name}.elb.amazonaws.com"
     new.canonical_hosted_zone_id = ALB_ZONES.get(self.region_name, new.canonical_hosted_zone_id)
+    # The local DNS answers with it, and front.py knows whose it is.
+    new.loopback = str(next(_loopback))
     set_interfaces(self.ec2_backend, new)
     return new
 
