@@ -1,9 +1,8 @@
 //! Starts the instances that a night has stopped, by their user's consent, so that their environment can come back.
 
 use albatross::environment::Input;
-use albatross::error::{Error, Result};
-use albatross::instance::{self, Wake};
-use albatross::{aws, lambda};
+use albatross::error::Result;
+use albatross::{aws, instance, lambda};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,6 +10,8 @@ use serde_json::Value;
 struct Event {
     /// Of the provision that is to follow.
     input: Value,
+    /// It is a retry of the state: they have been started.
+    again: bool,
 }
 
 #[derive(Serialize)]
@@ -24,11 +25,6 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn start(ec2: &aws_sdk_ec2::Client, event: Event) -> Result<Answer> {
     let input = Input::parse(event.input)?;
-    let found = instance::find(ec2, &input.instances.into_iter().collect()).await?;
-    let Wake { start, mut wait } = Wake::of(&found);
-    if !start.is_empty() {
-        instance::start(ec2, &start).await?;
-        wait.extend(start.iter().map(|id| format!("{id} was stopped")));
-    }
-    if wait.is_empty() { Ok(Answer {}) } else { Err(Error::InstancesStarting(wait.join(", "))) }
+    instance::wake(ec2, &input.instances.into_iter().collect(), event.again).await?;
+    Ok(Answer {})
 }

@@ -35,6 +35,8 @@ LIMITS = [
 ]
 # Begins with a letter, a number or punctuation.
 SUBJECT = re.compile(r"[!-~][ -~]{0,98}")
+# Step Functions API reference, CreateStateMachine and TaskFailedEventDetails.
+MACHINE_NAME_MAX, CAUSE_MAX = 80, 32768
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 invocations: list[dict] = []
@@ -200,6 +202,23 @@ def keep_dashboards_by_account() -> None:
     handlers.update(create=create_dashboard, update=update_dashboard)
 
 
+def keep_boundaries() -> None:
+    """CloudFormation's AWS::IAM::Role has a permissions boundary, which MiniStack forgets."""
+    from ministack.services import iam
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    create, update = handlers["create"], handlers["update"]
+    field = "PermissionsBoundary"
+
+    def kept(made, properties):
+        iam._roles[made[0]][field] = properties.get(field)
+        return made
+
+    handlers["create"] = lambda logical, new, stack: kept(create(logical, new, stack), new)
+    handlers["update"] = lambda name, old, new, stack: kept(update(name, old, new, stack), new)
+
+
 def refuse_bad_subjects() -> None:
     """A mail's subject is a line of less than 100 ASCII characters (SNS API reference, Publish); MiniStack takes any."""
     from ministack.services import sns
@@ -220,6 +239,53 @@ def name_errors_as_the_sdk_does() -> None:
 
     code = "ExecutionDoesNotExist"
     stepfunctions._AWS_SDK_ERROR_CODE_OVERRIDES["sfn"] = {code: f"{code}Exception"}
+
+
+def tell_of_failed_children() -> None:
+    """Of a child that failed, startExecution.sync:2 has the error States.TaskFailed, and the child as JSON for a cause.
+
+    A cause has at most 32,768 characters (API reference, TaskFailedEventDetails), and
+    longer JSON is cut there. MiniStack gives the child's own error and cause.
+    """
+    from ministack.services import stepfunctions
+
+    failure = stepfunctions._nested_execution_failure
+    fields = (
+        "executionArn",
+        "input",
+        "inputDetails",
+        "name",
+        "startDate",
+        "stateMachineArn",
+        "status",
+        "stopDate",
+    )
+
+    def nested_execution_failure(child):
+        error, cause = failure(child)
+        told = {field[:1].upper() + field[1:]: child[field] for field in fields}
+        if child["status"] == "FAILED":
+            told |= {"Cause": cause, "Error": error}
+        return "States.TaskFailed", json.dumps(told, sort_keys=True)[:CAUSE_MAX]
+
+    stepfunctions._nested_execution_failure = nested_execution_failure
+
+
+def refuse_long_names() -> None:
+    """CloudFormation refuses a state machine's name of more than 80 characters (its registry's schema); MiniStack does not."""
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    create = handlers["create"]
+
+    def checked(logical, properties, stack):
+        length = len(properties.get("StateMachineName", ""))
+        if length > MACHINE_NAME_MAX:
+            fault = f"#/StateMachineName: expected maxLength: {MACHINE_NAME_MAX}, actual: {length}"
+            raise ValueError(f"Properties validation failed for resource {logical} with message: {fault}")
+        return create(logical, properties, stack)
+
+    handlers["create"] = checked
 
 
 def start_nothing_by_the_clock() -> None:
@@ -307,8 +373,11 @@ async def serve(listener: socket.socket) -> None:
     start_nothing_by_the_clock()
     keep_time_zones()
     keep_dashboards_by_account()
+    keep_boundaries()
     refuse_bad_subjects()
     name_errors_as_the_sdk_does()
+    tell_of_failed_children()
+    refuse_long_names()
     complete_histories()
     end_stopped_executions()
     config = Config()
