@@ -57,7 +57,7 @@ provision() {
     aws elbv2 modify-listener-attributes --listener-arn "$https" \
         --attributes Key=routing.http.response.strict_transport_security.header_value,Value=max-age=300
     http=$(aws elbv2 create-listener --load-balancer-arn "$balancer" --protocol HTTP --port 80 \
-        --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_301}' \
+        --default-actions 'Type=redirect,RedirectConfig={Protocol=HTTPS,Port=443,StatusCode=HTTP_302}' \
         --query 'Listeners[0].ListenerArn' --output text)
 
     aws elbv2 wait target-in-service --target-group-arn "$targets" --targets "Id=$INSTANCE,Port=80"

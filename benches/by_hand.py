@@ -83,7 +83,7 @@ def provision() -> None:
     )["TargetGroups"]
     targets = target_group["TargetGroupArn"]
     elb.register_targets(TargetGroupArn=targets, Targets=[{"Id": INSTANCE, "Port": 80}])
-    redirect = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    redirect = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_302"}
     elb.create_listener(
         LoadBalancerArn=arn,
         Protocol="HTTP",

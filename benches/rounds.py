@@ -127,7 +127,7 @@ def unserved(world: World) -> str | None:
     plain = curl(aws, dns_name, f"http://{world.domain}/health")
     if secure.status != 200 or secure.header("Strict-Transport-Security") != "max-age=300":
         return f"HTTPS does not serve: {secure.output}"
-    if plain.status != 301 or plain.header("Location") != f"https://{world.domain}:443/health":
+    if plain.status != 302 or plain.header("Location") != f"https://{world.domain}:443/health":
         return f"HTTP does not redirect: {plain.output}"
     pointed = [record for record in world.records(world.domain) if "AliasTarget" in record]
     return None if pointed else "the domain does not point at the load balancer"

@@ -63,11 +63,14 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-4000
 INPUT = {"domain": "api.example.com", "instances": ["i-0123456789abcdef0"]}
 ENVIRONMENT = {
     "stack": "albatross",
+    "region": "us-east-1",
+    "account": "123456789012",
     "name": "api-example-com",
     "domain": "api.example.com",
     "zone": {"id": "Z0123456789ABCDEFGHIJ", "name": "example.com"},
     "vpc": "vpc-0123456789abcdef0",
     "subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+    "zones": ["us-east-1a", "us-east-1b"],
     "instances": [{"id": "i-0123456789abcdef0", "addresses": []}],
     "groupsToOpen": [],
     "port": 80,
@@ -82,6 +85,8 @@ ENVIRONMENT = {
     "allowedCidrs": ["0.0.0.0/0"],
     "tlsPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
     "hstsMaxAge": 300,
+    "redirect": 302,
+    "dropInvalidHeaders": True,
     "ipAddressType": "ipv4",
     "certificateArn": None,
     "dns": "takeover",
@@ -104,7 +109,8 @@ EVENT = {
     "healthy": False,
     "issued": False,
     "listeners": [],
-    "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": False},
+    "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": None},
+    "former": {"targets": [], "rules": [], "zones": []},
 }
 EVENTS = {
     "find-environments": {"input": {}, "noticed": False, "run": RUN},

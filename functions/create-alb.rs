@@ -1,11 +1,14 @@
 //! Makes the load balancer with its security group, target group, targets and HTTP listener, and the rule in the
-//! instances' own groups that admits it.
+//! instances' own groups that admits it. It adds alone to what serves: what is former goes when the new has proved to
+//! serve, in retire-former.
 
 use albatross::environment::Environment;
 use albatross::error::Result;
+use albatross::former::Former;
 use albatross::listener::{self, Listeners};
 use albatross::load_balancer::{self, Front};
 use albatross::step::{Outcome, Step};
+use albatross::target_group::Registered;
 use albatross::{aws, lambda, security_group, target_group};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,9 @@ struct Answer {
     security_group_id: String,
     /// For add-https-listener.
     listeners: Listeners,
+    /// For retire-former.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    former: Option<Former>,
     steps: Vec<Step>,
 }
 
@@ -65,7 +71,10 @@ async fn create(
         target_group::register(elb, environment, &targets, new_targets),
         listener::ensure_http(elb, environment, &front.arn, &targets, found_front.is_none()),
     );
-    let (front_step, (target_steps, healthy), (listeners, http_step)) = (front_step?, registered?, http?);
+    let (front_step, (listeners, http_step)) = (front_step?, http?);
+    let Registered { steps: target_steps, healthy, former } = registered?;
+    let former_zones = found_front.map(|(front, _)| load_balancer::former_zones(environment, front));
+    let former = Former::of(former, group.former_rules(environment), former_zones.unwrap_or_default());
     let mut steps = vec![group_step, targets_step, front_step, http_step];
     steps.extend(open_steps.into_iter().chain(target_steps));
     Ok(Answer {
@@ -75,6 +84,7 @@ async fn create(
         target_group_arn: targets,
         security_group_id: group.id,
         listeners,
+        former,
         steps,
     })
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use albatross::error::Result;
+use albatross::error::{Codes, Result};
 use albatross::night::{self, Input, Mail, Standing};
 use albatross::price::{self, Rate};
 use albatross::{aws, environment, lambda, load_balancer, security_group};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,7 +52,11 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 async fn find(clients: &Clients, event: Event) -> Result<Answer> {
     let Input { dry_run, warn } = environment::parse(event.input)?;
     let stack = lambda::stack();
-    let environments = standing(clients, &stack).await?;
+    let mut environments = standing(clients, &stack).await?;
+    // A night that acts looks at each in its own teardown.
+    if dry_run || warn && !event.noticed {
+        spare_protected(&clients.elb, &mut environments).await?;
+    }
     let going = environments.iter().filter(|one| one.spared.is_none());
     Ok(Answer {
         saves: Rate::of(going.map(|one| one.hourly).sum()),
@@ -78,4 +83,23 @@ async fn standing(clients: &Clients, stack: &str) -> Result<Vec<Standing>> {
     // A load balancer knows more than its group.
     let by_name: BTreeMap<String, Standing> = groups.chain(fronts).map(|one| (one.name.clone(), one)).collect();
     Ok(by_name.into_values().collect())
+}
+
+/// Spares those whose load balancer deletion protection keeps, some at a time, as each takes a call.
+async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environments: &mut [Standing]) -> Result<()> {
+    const AT_ONCE: usize = 5;
+    for some in environments.chunks_mut(AT_ONCE) {
+        let looks = some.iter().map(async |one| match &one.load_balancer {
+            Some(arn) if one.spared.is_none() => load_balancer::is_protected(elb, arn).await,
+            _ => Ok(false),
+        });
+        let looks = join_all(looks).await;
+        for (one, is_protected) in some.iter_mut().zip(looks) {
+            // Where AWS does not tell, it refuses to delete one that is.
+            if is_protected.unless(&["AccessDenied"])?.unwrap_or_default() {
+                one.spared = Some("deletion protection is on at its load balancer".into());
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,14 +1,17 @@
-//! Finds what the morning brings back: what nights have removed and nobody has touched since, with its last provision.
+//! Finds what the morning brings back: what nights have taken the load balancer of and nobody has touched since, with its
+//! last provision.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use albatross::dns::Returned;
 use albatross::error::Result;
-use albatross::execution::{self, Past, Successes, Wish};
-use albatross::morning::{self, Away, REMEMBERED, Return};
+use albatross::execution::{self, Ending, Executions, Past, Wish};
+use albatross::morning::{Away, Meant, REMEMBERED, Return, Started};
 use albatross::teardown::Input;
-use albatross::{aws, environment, inventory, lambda};
+use albatross::{aws, environment, lambda, load_balancer, tags};
 use aws_sdk_sfn as sfn;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[derive(Serialize)]
@@ -16,45 +19,87 @@ struct Answer {
     environments: Vec<Return>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let client = sfn::Client::new(&aws::config());
-    lambda::run(async |_: Value| find(&client).await).await
+/// Of a teardown's answer.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TornDown {
+    put_back: Vec<Returned>,
 }
 
-async fn find(client: &sfn::Client) -> Result<Answer> {
-    let mut away = away(client).await?;
+struct Clients {
+    elb: aws_sdk_elasticloadbalancingv2::Client,
+    sfn: sfn::Client,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    let config = aws::config();
+    let clients = Clients { elb: aws_sdk_elasticloadbalancingv2::Client::new(&config), sfn: sfn::Client::new(&config) };
+    lambda::run(async |_: Value| find(&clients).await).await
+}
+
+async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
+    let stack = lambda::stack();
+    let (nightly, morning) = (lambda::machine("NIGHTLY_MACHINE"), lambda::machine("MORNING_MACHINE"));
+    let (standing, nights, mornings) =
+        tokio::try_join!(load_balancer::of_stack(elb, &stack), names(sfn, &nightly), names(sfn, &morning))?;
+    let standing = standing.iter().filter_map(|front| front.tags.get(tags::ENVIRONMENT)).collect();
+    let mut away = away(sfn, &Started::by_nights(nights), &standing).await?;
+    let mornings = Started::by_mornings(mornings);
     let machine = lambda::machine("PROVISION_MACHINE");
-    let mut provisions = Successes::of(client, &machine);
+    let mut provisions = Executions::successful(sfn, &machine);
     let mut environments = vec![];
     while !away.is_empty()
         && let Some(past) = provisions.next().await?
     {
-        // Of what mornings have started, which is most of a fleet, the name tells enough.
-        let name = match morning::environment(&past.name) {
-            Some(name) => Some(name.to_owned()),
-            None => provisioned(client, &past).await?,
+        // Of what mornings have started, which is most of a fleet, the name mostly tells enough.
+        let known = mornings.environment(&past.name).filter(|name| !away.needs_domain(name));
+        let (name, domain) = match known {
+            Some(name) => (Some(name.to_owned()), None),
+            None => {
+                let wish = provisioned(sfn, &past).await?;
+                (wish.as_ref().map(|wish| wish.name.clone()), wish.map(|wish| wish.domain))
+            }
         };
-        environments.extend(name.and_then(|name| away.provisioned(&name, &past.arn, past.start)));
+        environments.extend(name.and_then(|name| away.provisioned(&name, domain.as_deref(), &past.arn, past.start)));
     }
-    environments.sort_by(|one, other| one.name.cmp(&other.name));
+    environments.sort_by(|one: &Return, other| one.name.cmp(&other.name));
+    for one in &mut environments {
+        one.put_back = execution::output::<TornDown>(sfn, &one.teardown).await?.unwrap_or_default().put_back;
+    }
     Ok(Answer { environments })
 }
 
-/// What became of environments in the time that is remembered.
-async fn away(client: &sfn::Client) -> Result<Away> {
+/// The names of a machine's executions in the time that is remembered.
+async fn names(sfn: &sfn::Client, machine: &str) -> Result<Vec<String>> {
+    let (since, mut names) = (SystemTime::now() - REMEMBERED, vec![]);
+    let mut executions = Executions::all(sfn, machine);
+    while let Some(past) = executions.next().await?
+        && past.start >= since
+    {
+        names.push(past.name);
+    }
+    Ok(names)
+}
+
+/// What became of environments in the time that is remembered, however that ended; `standing` have a load balancer.
+async fn away(sfn: &sfn::Client, nights: &Started, standing: &BTreeSet<&str>) -> Result<Away> {
     let since = SystemTime::now() - REMEMBERED;
     let machine = lambda::machine("TEARDOWN_MACHINE");
-    let mut teardowns = Successes::of(client, &machine);
+    let mut teardowns = Executions::all(sfn, &machine);
     let mut away = Away::default();
     while let Some(past) = teardowns.next().await?
         && past.start >= since
     {
-        match morning::environment(&past.name) {
-            Some(name) => away.removed(name, past.start),
+        match nights.environment(&past.name) {
+            Some(name) if standing.contains(name) || past.ending == Ending::Running => {}
+            Some(name) if past.ending == Ending::Succeeded || !execution::was_busy(sfn, &past.arn).await? => {
+                away.removed(name, past.start, &past.arn);
+            }
+            Some(_) => {}
             None => {
-                if let Some((name, input)) = torn_down(client, &past).await? {
-                    away.torn_down(name, &input, past.start);
+                if let Some(meant) = torn_down(sfn, &past).await? {
+                    away.torn_down(meant, past.start);
                 }
             }
         }
@@ -62,14 +107,18 @@ async fn away(client: &sfn::Client) -> Result<Away> {
     Ok(away)
 }
 
-/// The environment that a teardown's input names.
-async fn torn_down(client: &sfn::Client, past: &Past) -> Result<Option<(String, Input)>> {
-    let Some(text) = execution::input(client, &past.arn).await? else { return Ok(None) };
+/// What somebody's own teardown was of; `None` of what took nothing down, or was not somebody's wish.
+async fn torn_down(sfn: &sfn::Client, past: &Past) -> Result<Option<Meant>> {
+    let Some(text) = execution::input(sfn, &past.arn).await? else { return Ok(None) };
     let input = serde_json::from_str(&text).ok().and_then(|input| environment::parse::<Input>(input).ok());
-    Ok(input.and_then(|input| Some((inventory::identify(lambda::stack(), &input).ok()?.name, input))))
+    let wishes = |input: &Input| !input.own_only && !input.dry_run && input.night.is_none();
+    Ok(input.filter(wishes).map(|input| Meant {
+        domain: input.domain.and_then(|domain| environment::domain(&domain).ok()),
+        name: input.name,
+    }))
 }
 
-/// The environment that a provision's input names.
-async fn provisioned(client: &sfn::Client, past: &Past) -> Result<Option<String>> {
-    Ok(execution::input(client, &past.arn).await?.as_deref().and_then(Wish::of).map(|wish| wish.name))
+/// What a provision's input wished for.
+async fn provisioned(sfn: &sfn::Client, past: &Past) -> Result<Option<Wish>> {
+    Ok(execution::input(sfn, &past.arn).await?.as_deref().and_then(Wish::of))
 }

@@ -67,7 +67,7 @@ async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Found>> {
         Some(other) if !left_locked && execution::may_run(&clients.sfn, &other).await? => {
             Some(format!("{other} works on it"))
         }
-        _ if dns::is_owned(&stack, &wish.name, &wish.domain, &standing) => Some("it is complete".into()),
+        _ if dns::is_owned(&lambda::owner(), &wish.name, &wish.domain, &standing) => Some("it is complete".into()),
         _ => None,
     };
     Ok(Some(Found { name: wish.name, domain: wish.domain, hosted_zone_id: zone, spared }))

@@ -1,5 +1,6 @@
 //! Turns HTTP:80 into the redirect to HTTPS.
 
+use albatross::environment::Environment;
 use albatross::error::Result;
 use albatross::listener::{self, Http};
 use albatross::step::Step;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 struct Event {
+    environment: Environment,
     http: Http,
 }
 
@@ -19,9 +21,9 @@ struct Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config());
-    lambda::run(async |event: Event| redirect(&elb, &event.http).await).await
+    lambda::run(async |event: Event| redirect(&elb, &event).await).await
 }
 
-async fn redirect(elb: &aws_sdk_elasticloadbalancingv2::Client, http: &Http) -> Result<Answer> {
-    Ok(Answer { steps: vec![listener::ensure_redirect(elb, http).await?] })
+async fn redirect(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
+    Ok(Answer { steps: vec![listener::ensure_redirect(elb, &event.environment, &event.http).await?] })
 }

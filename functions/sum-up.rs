@@ -1,13 +1,15 @@
 //! Last state of every machine: what stands costs, what a teardown saves, what the execution itself cost; the night's mail.
 
 use albatross::environment::Environment;
-use albatross::error::Result;
-use albatross::night::{self, Outcome, Summary};
+use albatross::error::{Error, Result};
+use albatross::night::{self, Fate, Outcome, Summary};
 use albatross::price::{self, Cost, Rate, RunCost};
-use albatross::teardown::{self, Item};
-use albatross::{aws, execution, lambda, metric};
+use albatross::teardown::{Item, item};
+use albatross::{aws, execution, lambda, load_balancer, metric, tags};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::collections::HashMap;
 
 #[derive(Deserialize)]
 struct Event {
@@ -53,11 +55,22 @@ enum Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let config = aws::config();
-    let (sfn, region) = (aws_sdk_sfn::Client::new(&config), aws::region(&config));
-    lambda::run(async |event: Event| sum_up(&sfn, &region, event).await).await
+    let clients = Clients {
+        elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+        sfn: aws_sdk_sfn::Client::new(&config),
+        region: aws::region(&config),
+    };
+    lambda::run(async |event: Event| sum_up(&clients, event).await).await
 }
 
-async fn sum_up(sfn: &aws_sdk_sfn::Client, region: &str, event: Event) -> Result<Answer> {
+struct Clients {
+    elb: aws_sdk_elasticloadbalancingv2::Client,
+    sfn: aws_sdk_sfn::Client,
+    region: String,
+}
+
+async fn sum_up(clients: &Clients, event: Event) -> Result<Answer> {
+    let Clients { elb, sfn, region } = clients;
     let execution_cost = price::run(region, execution::usage(sfn, &event.run).await?, lambda::memory());
     let stack = lambda::stack();
     Ok(match event.did {
@@ -69,9 +82,11 @@ async fn sum_up(sfn: &aws_sdk_sfn::Client, region: &str, event: Event) -> Result
             let cost = price::environment(region, environment.subnets.len(), environment.public_ipv4());
             Answer::Provisioned { cost, execution_cost }
         }
-        Did::TornDown { items } => Answer::TornDown { saves: teardown::saves(&items), execution_cost },
+        Did::TornDown { items } => Answer::TornDown { saves: item::saves(&items), execution_cost },
         Did::Night { outcomes } => {
-            let summary = night::sum_up(&stack, &event.run, execution_cost, &outcomes);
+            let all_went = outcomes.iter().all(|one| one.outcome == Fate::Removed);
+            let standing = if all_went { None } else { standing(elb, region, &stack).await? };
+            let summary = night::sum_up(&stack, &event.run, execution_cost, &outcomes, standing.as_ref());
             metric::emit(
                 &stack,
                 &[
@@ -83,4 +98,21 @@ async fn sum_up(sfn: &aws_sdk_sfn::Client, region: &str, event: Event) -> Result
             Answer::Night(summary)
         }
     })
+}
+
+/// What each environment that has a load balancer costs, in dollars an hour; `None` where AWS refuses to list them.
+async fn standing(
+    elb: &aws_sdk_elasticloadbalancingv2::Client,
+    region: &str,
+    stack: &str,
+) -> Result<Option<HashMap<String, Decimal>>> {
+    let fronts = match load_balancer::of_stack(elb, stack).await {
+        Err(Error::AwsRefused(_)) => return Ok(None),
+        fronts => fronts?,
+    };
+    let hourly = fronts.iter().map(|front| {
+        let name = front.tags.get(tags::ENVIRONMENT).unwrap_or_default().to_owned();
+        (name, price::load_balancer(region, front.zones))
+    });
+    Ok(Some(hourly.collect()))
 }

@@ -1,13 +1,22 @@
 //! Takes an environment's lock and lists what stands of it, with what is decided about each; asked to act, carries that
 //! out; then waits for what AWS lets go of late, until a fresh listing shows nothing left to do. That listing is the proof.
 
+use albatross::aws::{self, Clients};
+use albatross::dns::{Owner, Returned, Standing};
 use albatross::error::{Error, Result};
-use albatross::inventory::{self, Action, Clients, Identity, Listed, Turn};
-use albatross::teardown::{Input, Item, settle};
-use albatross::{aws, dns, environment, lambda, lock};
-use futures_util::future::join_all;
+use albatross::security_group;
+use albatross::teardown::act::{self, Acted, Manner};
+use albatross::teardown::identity::{self, Held};
+use albatross::teardown::item::{refusals, settle, summary};
+use albatross::teardown::list::{self, List};
+use albatross::teardown::{Action, Decision, Identity, Input, Item, Listed, Outcome};
+use albatross::{dns, environment, lambda, lock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// So many tries, some five minutes, what fails and may pass is worth; then it counts as refused, and the teardown ends with
+/// all else done. The machine's retrier has twenty.
+const PATIENCE: u32 = 12;
 
 #[derive(Deserialize)]
 struct Event {
@@ -17,19 +26,47 @@ struct Event {
     /// Its list holds: it is not known to be outdated.
     #[serde(default)]
     fresh: bool,
+    /// How often the state machine has repeated this call.
+    #[serde(default)]
+    tries: u32,
     /// ARN of the execution.
     run: String,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
     environment: Identity,
     items: Vec<Item>,
+    /// In one line.
+    summary: String,
+    /// Why the environment is kept whole, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
+    /// What came back at the domain of what led to an instance: the morning's provision knows it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    put_back: Vec<Returned>,
     /// Of a plan: those of the items that are not kept. Once acted on: those that AWS has not let go of yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     todo: Vec<Listed>,
     #[serde(default)]
     acted: bool,
+    /// The execution has the environment's lock.
+    #[serde(default)]
+    locked: bool,
+    /// Copies of a wildcard's records serve the domain as long as anything of ours stands under it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    copied: bool,
+}
+
+/// One call of the function.
+struct Call<'a> {
+    clients: &'a Clients,
+    owner: Owner,
+    input: Input,
+    /// ARN of the execution whose the lock is.
+    run: String,
+    patient: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -40,121 +77,286 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
     let input: Input = environment::parse(event.input)?;
-    let run = input.run.as_ref().unwrap_or(&event.run);
+    let run = input.run.clone().unwrap_or(event.run);
+    let call = Call { clients, owner: lambda::owner(), input, run, patient: event.tries < PATIENCE };
     match event.plan {
-        None => plan(clients, &input, run).await,
-        Some(plan) => remove(clients, &input, run, plan, event.fresh).await,
+        None => call.plan().await,
+        Some(plan) => call.remove(plan, event.fresh).await,
     }
 }
 
-/// Under the lock, but for the security groups: they tell whose lock it is. Each is deleted by its id, so that what was
-/// read of them too early is harmless.
-async fn plan(clients: &Clients, input: &Input, run: &str) -> Result<Answer> {
-    let mut environment = inventory::identify(lambda::stack(), input)?;
-    let groups = inventory::learn(clients, &mut environment).await?;
-    let seen = match (input.dry_run, &input.run) {
-        (false, provision) => inventory::lock(clients, &environment, run, provision.is_some()).await?,
-        (true, Some(_)) => inventory::standing(clients, &environment, None).await?,
-        (true, None) => None,
-    };
-    let is_held = lock::is_held(seen.as_ref().and_then(|standing| standing.lock.as_ref()), run);
-    let standing = inventory::standing(clients, &environment, seen);
-    let list = inventory::list(clients, &environment, input, groups, standing, None).await?;
-    if input.dry_run && input.run.is_some() && is_held {
-        // The provision failed and keeps what stands: nothing but its lock goes.
-        inventory::unlock(clients, &environment, run).await?;
-    }
-    let items = list.iter().map(|listed| listed.item.clone()).collect();
-    Ok(Answer { environment, items, todo: unsettled(list), acted: false })
+/// What is known of an environment before its lock is taken: its security groups tell whose lock it is. Each is deleted by
+/// its id, so that what is read of them too early is harmless.
+struct Known {
+    identity: Identity,
+    groups: Result<Vec<security_group::Ours>>,
+    /// Why its hosted zone is not known, where AWS refuses to tell.
+    no_zone: Option<Error>,
 }
 
-async fn remove(clients: &Clients, input: &Input, run: &str, plan: Answer, fresh: bool) -> Result<Answer> {
-    if fresh {
-        let done = async {
-            let (environment, todo) = (&plan.environment, &plan.todo);
-            if plan.acted {
-                check_released(clients, todo).await?;
+impl Call<'_> {
+    /// Under the lock, but for what tells whose lock it is.
+    async fn plan(&self) -> Result<Answer> {
+        let Known { identity, groups, no_zone } = self.identify().await?;
+        let held = match (self.input.dry_run, &self.input.run) {
+            (false, provision) => {
+                let stands = groups.as_ref().map_or(true, |groups| !groups.is_empty());
+                self.lock(&identity, provision.is_some(), stands).await?
             }
-            let waiting = act(clients, environment, todo).await?;
-            finish(clients, input, run, &plan, environment.clone(), waiting).await
+            (true, Some(_)) => Held { held: false, seen: identity::standing(self.clients, &identity).await? },
+            (true, None) => Held::default(),
         };
-        match done.await {
-            // A record has changed since it was listed, or the lock was given back and the answer to that was lost.
-            Err(error) if dns::is_outdated(&error) => {}
-            other => return other,
+        let record = held.seen.as_ref().and_then(|standing| standing.lock.as_ref());
+        let gives_back = self.input.dry_run && self.input.run.is_some() && lock::is_held(record, &self.run);
+        let List { listed, kept, passing, copied } = self.list(&identity, groups, held.seen, no_zone, None).await?;
+        if gives_back {
+            // The provision failed and keeps what stands: nothing but its lock goes.
+            identity::unlock(self.clients, &self.owner, &identity, &self.run, false).await?;
         }
+        if let Some(error) = passing.filter(|_| self.patient) {
+            return Err(error);
+        }
+        let items: Vec<Item> = listed.iter().map(|listed| listed.item.clone()).collect();
+        if kept.is_none() && items.iter().all(|item| item.decision == Decision::Keep) {
+            self.check_elsewhere(&identity, held.held, copied).await?;
+        }
+        Ok(Answer {
+            summary: kept.clone().unwrap_or_else(|| summary(&identity.name, &items, false)),
+            environment: identity,
+            items,
+            kept,
+            put_back: vec![],
+            todo: unsettled(listed),
+            acted: false,
+            locked: held.held,
+            copied,
+        })
     }
-    let mut environment = plan.environment.clone();
-    let groups = inventory::learn(clients, &mut environment).await?;
-    let seen = inventory::lock(clients, &environment, run, true).await?;
-    let standing = inventory::standing(clients, &environment, seen);
-    let list = inventory::list(clients, &environment, input, groups, standing, Some(&plan.items)).await?;
-    let waiting = act(clients, &environment, &list).await?;
-    finish(clients, input, run, &plan, environment, waiting).await
-}
 
-/// Where nothing is waiting, the proof and the end of the lock; else what is to be waited for, which is an error once the
-/// machine waits.
-async fn finish(
-    clients: &Clients,
-    input: &Input,
-    run: &str,
-    plan: &Answer,
-    mut environment: Identity,
-    mut waiting: Vec<Listed>,
-) -> Result<Answer> {
-    let items = plan.items.clone();
-    if waiting.is_empty() {
-        let groups = inventory::learn(clients, &mut environment).await?;
-        let no_records = async { Ok(None) };
-        let last = inventory::list(clients, &environment, input, groups, no_records, Some(&items)).await?;
-        if last.iter().all(|listed| listed.action.is_none()) {
-            inventory::unlock(clients, &environment, run).await?;
-            let last = last.into_iter().map(|listed| listed.item).collect();
-            return Ok(Answer { environment, items: settle(items, last), todo: vec![], acted: true });
+    async fn remove(&self, plan: Answer, fresh: bool) -> Result<Answer> {
+        if fresh {
+            let done = async {
+                let held = if plan.acted { self.held(&plan.todo).await? } else { vec![] };
+                let is_held = |listed: &&Listed| held.iter().any(|item| item.is(&listed.item));
+                let todo: Vec<Listed> = plan.todo.iter().filter(|listed| !is_held(listed)).cloned().collect();
+                let items = merged(plan.items.clone(), held.clone());
+                let acted = self.act(&plan.environment, &todo, &items).await?;
+                self.finish(&plan, plan.environment.clone(), items, acted, plan.locked).await
+            };
+            match done.await {
+                // A record has changed since it was listed, or the lock was given back and the answer to that was lost.
+                Err(error) if dns::is_outdated(&error) => {}
+                other => return other,
+            }
         }
-        // What the lists before did not show yet.
-        act(clients, &environment, &last).await?;
-        waiting = unsettled(last);
+        let (identity, groups) = self.groups(plan.environment.clone()).await?;
+        let held = self.lock(&identity, true, true).await?;
+        let list = self.list(&identity, groups, held.seen, None, Some(&plan.items)).await?;
+        let acted = self.act(&identity, &list.listed, &plan.items).await?;
+        self.finish(&plan, identity, plan.items.clone(), acted, held.held).await
     }
-    if plan.acted {
-        let named = |listed: &Listed| format!("{} {}", listed.item.resource, listed.item.id);
-        return Err(Error::StillDeleting(waiting.iter().map(named).collect::<Vec<_>>().join(", ")));
-    }
-    Ok(Answer { environment, items, todo: waiting, acted: true })
-}
 
-/// Carries out all that it can, turn by turn, and answers what AWS has not let go of yet: a wait holds up only its own
-/// resource and the groups, a refusal ends it.
-async fn act(clients: &Clients, environment: &Identity, list: &[Listed]) -> Result<Vec<Listed>> {
-    let mut due: Vec<(&Listed, &Action)> =
-        list.iter().filter_map(|listed| Some((listed, listed.action.as_ref()?))).collect();
-    due.sort_by_key(|(_, action)| action.turn());
-    let mut waiting = vec![];
-    for at_once in due.chunk_by(|(_, one), (_, other)| one.turn() == other.turn()) {
-        if at_once.iter().any(|(_, action)| action.turn() == Turn::SecurityGroup) && !waiting.is_empty() {
-            waiting.extend(at_once.iter().map(|(listed, _)| (*listed).clone()));
-            continue;
+    /// Where nothing is waiting, the proof and the end of the lock; else what is to be waited for, which is an error once the
+    /// machine waits.
+    async fn finish(
+        &self,
+        plan: &Answer,
+        identity: Identity,
+        items: Vec<Item>,
+        acted: Acted,
+        locked: bool,
+    ) -> Result<Answer> {
+        let Acted { ended, waiting, mut put_back, .. } = acted;
+        put_back.extend(plan.put_back.iter().cloned());
+        let (mut items, mut todo) = (merged(items, ended), waiting);
+        if todo.is_empty() {
+            let (mut identity, groups) = self.groups(identity.clone()).await?;
+            identity.zone = identity.zone.or(plan.environment.zone.clone());
+            let no_records = async { Ok(None) };
+            let list = list::list(self.clients, &self.owner, &identity, &self.input, groups, no_records, Some(&items));
+            let List { listed: last, passing, .. } = list.await?;
+            if let Some(error) = passing.filter(|_| self.patient) {
+                return Err(error);
+            }
+            let is_ended = |item: &Item| items.iter().any(|known| known.is(item) && known.outcome.is_some());
+            let left: Vec<Listed> =
+                unsettled(last.clone()).into_iter().filter(|listed| !is_ended(&listed.item)).collect();
+            if left.is_empty() {
+                let last = last.into_iter().map(|listed| listed.item).collect();
+                items = settle(items, last);
+                if locked {
+                    items.extend(self.unlock(&identity, plan.copied).await?);
+                }
+            } else {
+                // What the lists before did not show yet.
+                items = merged(items.clone(), self.act(&identity, &left, &items).await?.ended);
+                todo = left;
+            }
         }
-        // All to their end, whatever one of them says.
-        let done = join_all(at_once.iter().map(|(_, action)| inventory::carry_out(clients, environment, action))).await;
-        for ((listed, _), done) in at_once.iter().zip(done) {
-            let Item { resource, id, decision, .. } = &listed.item;
-            match done {
-                Err(Error::StillDeleting(_)) => waiting.push((*listed).clone()),
-                other => other.inspect(|()| tracing::info!(resource, id, ?decision))?,
+        if todo.is_empty() && !refusals(&items).is_empty() {
+            let what = "allow what AWS refuses, or end it by hand, and tear down again";
+            return Err(Error::TeardownIncomplete(format!("{}. What to do: {what}", refusals(&items))));
+        }
+        if plan.acted && !todo.is_empty() {
+            let named = |listed: &Listed| format!("{} {}", listed.item.resource, listed.item.id);
+            return Err(Error::StillDeleting(todo.iter().map(named).collect::<Vec<_>>().join(", ")));
+        }
+        let summary = plan.kept.clone().unwrap_or_else(|| summary(&identity.name, &items, true));
+        let kept = plan.kept.clone();
+        let copied = plan.copied;
+        Ok(Answer { environment: identity, items, summary, kept, put_back, todo, acted: true, locked, copied })
+    }
+
+    // --- What it reads -------------------------------------------------------------------------------------------
+
+    /// The environment that the input names.
+    async fn identify(&self) -> Result<Known> {
+        let (clients, input) = (self.clients, &self.input);
+        let mut identity = Identity::of(lambda::stack(), input)?;
+        let groups = unless_bad(identity::groups(clients, &mut identity, input).await)?;
+        let mut no_zone = None;
+        let none_known = groups.as_ref().map_or(true, Vec::is_empty);
+        if none_known && input.name.is_none() {
+            no_zone = self.find_zone(&mut identity).await;
+            if let Ok(Some(standing)) = identity::standing(clients, &identity).await {
+                identity::find_name(&mut identity, &self.owner, &standing);
+            }
+        }
+        if none_known
+            && (identity.domain.is_none() || identity.zone.is_none())
+            && let Ok(Some(tags)) = list::tags_of_front(clients, &identity).await
+        {
+            identity.learn(&tags)?;
+        }
+        if no_zone.is_none() {
+            no_zone = self.find_zone(&mut identity).await;
+        }
+        Ok(Known { identity, groups, no_zone })
+    }
+
+    /// Looks for the hosted zone of the domain, where that is known and its zone is not; answers why AWS does not tell.
+    async fn find_zone(&self, identity: &mut Identity) -> Option<Error> {
+        let (Some(domain), None) = (&identity.domain, &identity.zone) else { return None };
+        match dns::find_zone(&self.clients.route53, domain, None).await {
+            Ok(zone) => {
+                identity.zone = zone;
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    /// The groups of the environment, whose name is known.
+    async fn groups(&self, mut identity: Identity) -> Result<(Identity, Result<Vec<security_group::Ours>>)> {
+        let input = Input { name: Some(identity.name.clone()), ..self.input.clone() };
+        let groups = unless_bad(identity::groups(self.clients, &mut identity, &input).await)?;
+        Ok((identity, groups))
+    }
+
+    async fn list(
+        &self,
+        identity: &Identity,
+        groups: Result<Vec<security_group::Ours>>,
+        seen: Option<Standing>,
+        no_zone: Option<Error>,
+        planned: Option<&[Item]>,
+    ) -> Result<List> {
+        let standing = async {
+            match (no_zone, seen) {
+                (Some(error), _) => Err(error),
+                (None, Some(seen)) => Ok(Some(seen)),
+                (None, None) => identity::standing(self.clients, identity).await,
+            }
+        };
+        list::list(self.clients, &self.owner, identity, &self.input, groups, standing, planned).await
+    }
+
+    /// Checks that what the input means does not stand under another name, where somebody wrote the input by hand; the lock
+    /// that was taken in vain goes.
+    async fn check_elsewhere(&self, identity: &Identity, locked: bool, copied: bool) -> Result<()> {
+        let Input { own_only, run, night, .. } = &self.input;
+        if *own_only || run.is_some() || night.is_some() {
+            return Ok(());
+        }
+        let checked = identity::check_elsewhere(self.clients, identity).await;
+        match checked {
+            Err(Error::InvalidInput { .. }) if locked => {
+                identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await?;
+                checked
+            }
+            // That nothing stands is known without.
+            Err(Error::AwsRefused(_)) => Ok(()),
+            _ => checked,
+        }
+    }
+
+    /// The items of groups that something holds that is not ours; the others are released.
+    ///
+    /// # Errors
+    /// [`Error::StillDeleting`]: groups are held longest, and a look takes one call.
+    async fn held(&self, todo: &[Listed]) -> Result<Vec<Item>> {
+        let mut held = vec![];
+        for listed in todo {
+            let Some(Action::SecurityGroup(id)) = &listed.action else { continue };
+            match security_group::check_released(&self.clients.ec2, id).await {
+                Err(Error::TeardownIncomplete(by)) => held.push(listed.item.clone().ended(Outcome::Refused, by)),
+                // Its deletion will tell.
+                Ok(()) | Err(Error::AwsRefused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(held)
+    }
+
+    // --- What it does --------------------------------------------------------------------------------------------
+
+    async fn lock(&self, identity: &Identity, has: bool, stands: bool) -> Result<Held> {
+        match identity::lock(self.clients, &self.owner, identity, &self.run, has, stands).await {
+            Err(error @ Error::AwsUnavailable(_)) if !self.patient && !dns::is_outdated(&error) => Ok(Held::default()),
+            other => other,
+        }
+    }
+
+    /// Gives the lock back; answers an item where AWS refuses.
+    async fn unlock(&self, identity: &Identity, copied: bool) -> Result<Option<Item>> {
+        match identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await {
+            Ok(()) => Ok(None),
+            Err(error @ Error::AwsUnavailable(_)) if self.patient || dns::is_outdated(&error) => Err(error),
+            Err(error) => {
+                let name = lock::name(identity.domain.as_deref().unwrap_or_default());
+                let item = Item::new("lock record", name, Decision::Remove, "ours");
+                let why = format!("it binds nobody once this execution has ended: {error}");
+                Ok(Some(item.ended(Outcome::Refused, why)))
             }
         }
     }
-    Ok(waiting)
+
+    async fn act(&self, identity: &Identity, todo: &[Listed], items: &[Item]) -> Result<Acted> {
+        let is_left = |item: &Item| item.decision == Decision::Unknown || item.outcome == Some(Outcome::Refused);
+        let manner =
+            Manner { patient: self.patient, just_made: self.input.run.is_some(), left: items.iter().any(is_left) };
+        let mut acted = act::act(self.clients, identity, todo, manner).await;
+        acted.passing.take().map_or(Ok(acted), Err)
+    }
 }
 
-/// Checks that no group is held: they are held longest, and a look takes one call.
-async fn check_released(clients: &Clients, waiting: &[Listed]) -> Result<()> {
-    for listed in waiting {
-        inventory::check_released(clients, listed).await?;
+/// Bad input ends the teardown; any other error makes its kind unknown.
+fn unless_bad<T>(read: Result<T>) -> Result<Result<T>> {
+    match read {
+        Err(error @ Error::InvalidInput { .. }) => Err(error),
+        other => Ok(other),
     }
-    Ok(())
+}
+
+/// The items, with what came of some in their place.
+fn merged(mut items: Vec<Item>, ended: Vec<Item>) -> Vec<Item> {
+    for item in ended {
+        match items.iter_mut().find(|known| known.is(&item)) {
+            Some(known) => *known = item,
+            None => items.push(item),
+        }
+    }
+    items
 }
 
 fn unsettled(list: Vec<Listed>) -> Vec<Listed> {

@@ -6,7 +6,7 @@ use aws_sdk_ec2 as ec2;
 use ec2::types::Tag;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Call, Codes, Result};
+use crate::error::{Call, Codes, Error, Result};
 use crate::tags::{ENVIRONMENT, ON_TEARDOWN, STACK, Tags};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,13 +34,22 @@ impl Address {
     }
 }
 
+/// The user's Elastic IPs.
+#[derive(Debug, Default)]
+pub struct Addresses {
+    /// Those of the environment.
+    pub ours: Vec<Address>,
+    /// The addresses of all that the account has in the region.
+    pub all: HashSet<String>,
+}
+
 /// The addresses of these instances, and those that an interrupted [`remove`] has marked as this environment's.
 pub async fn find(
     client: &ec2::Client,
     instances: &HashSet<String>,
     stack: &str,
     environment: &str,
-) -> Result<Vec<Address>> {
+) -> Result<Addresses> {
     // The API does not page, and has no filter for "either of".
     let answer = client.describe_addresses().send().await.call("ec2:DescribeAddresses")?;
     let found = answer.addresses().iter().filter_map(|address| {
@@ -56,24 +65,29 @@ pub async fn find(
             marked,
         })
     });
-    Ok(found.collect())
+    let ours = found.collect();
+    let all = answer.addresses().iter().filter_map(|address| address.public_ip()).map(Into::into).collect();
+    Ok(Addresses { ours, all })
 }
 
 /// Releases an address whose user consented. Again is safe.
 pub async fn remove(client: &ec2::Client, address: &Address, stack: &str, environment: &str) -> Result<()> {
     if let Some(association) = &address.association_id {
         // Once disassociated nothing leads from the environment to the address: mark it first, or a crash here
-        // leaves an idle address that is billed and that nobody finds.
+        // leaves an idle address that is billed and that nobody finds. Without the mark it goes all the same.
         if !address.marked {
             let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-            client
+            let marked = client
                 .create_tags()
                 .resources(&address.allocation_id)
                 .tags(tag(STACK, stack))
                 .tags(tag(ENVIRONMENT, environment))
                 .send()
                 .await
-                .call("ec2:CreateTags")?;
+                .call("ec2:CreateTags");
+            if !matches!(marked, Err(Error::AwsRefused(_))) {
+                marked?;
+            }
         }
         client
             .disassociate_address()

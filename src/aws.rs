@@ -35,6 +35,29 @@ pub fn config() -> SdkConfig {
     config.build()
 }
 
+/// A client of each service, for functions that need them all.
+pub struct Clients {
+    pub config: SdkConfig,
+    pub acm: aws_sdk_acm::Client,
+    pub ec2: aws_sdk_ec2::Client,
+    pub elb: aws_sdk_elasticloadbalancingv2::Client,
+    pub route53: aws_sdk_route53::Client,
+    pub sfn: aws_sdk_sfn::Client,
+}
+
+impl Clients {
+    pub fn new(config: SdkConfig) -> Self {
+        Clients {
+            acm: aws_sdk_acm::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::new(&config),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+            route53: aws_sdk_route53::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(&config),
+            config,
+        }
+    }
+}
+
 /// Where the services are, if not at their own endpoints: on the local AWS.
 #[derive(Debug)]
 struct Endpoints;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use acm::config::Region;
 use acm::types::{CertificateDetail, CertificateStatus, Filters, KeyAlgorithm, RecordType, Tag, ValidationMethod};
 use aws_sdk_acm as acm;
-use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::aws::Clients;
 use crate::environment::{Environment, load_balancer_name};
 use crate::error::{Call, Codes, Error, Result};
 use crate::step::{Outcome, Step};
@@ -132,13 +132,13 @@ pub async fn describe(client: &acm::Client, arn: &str) -> Result<Option<Certific
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where it does not exist, is not ISSUED or does not cover the domain.
-pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Result<()> {
+pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Result<Certificate> {
     let wrong = |problem: String| Err(Error::input("$.certificateArn", format!("{arn} {problem}")));
     match describe(client, arn).await.unless(&["ValidationException", "InvalidArnException"])?.flatten() {
         None => wrong("does not exist in this account and region".into()),
         Some(given) if given.status != CertificateStatus::Issued => wrong(format!("is {}, not ISSUED", given.status)),
         Some(given) if !given.covers(domain) => wrong(format!("is for {}, not for {domain}", given.names.join(", "))),
-        Some(_) => Ok(()),
+        Some(given) => Ok(given),
     }
 }
 
@@ -173,7 +173,8 @@ pub async fn is_ours(client: &acm::Client, arn: &str, stack: &str, environment: 
     Ok(tagged.is_some_and(|answer| Tags::from(answer.tags()).are_of(stack, environment)))
 }
 
-/// Those of an environment; none where it has been given one. An issued one is all there is to know.
+/// Those of an environment; none where it has been given one. An issued one is all there is to know, and its validation
+/// record too where none was seen: without it ACM does not renew.
 pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec<Certificate>> {
     let mut found = vec![];
     if environment.certificate_arn.is_some() {
@@ -183,10 +184,14 @@ pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec
         if !is_ours(client, &one.arn, &environment.stack, &environment.name).await? {
             continue;
         }
-        if one.status == CertificateStatus::Issued {
+        let is_issued = one.status == CertificateStatus::Issued;
+        if is_issued && environment.at_domain.validated {
             return Ok(vec![Certificate::issued(one.arn)]);
         }
         found.extend(describe(client, &one.arn).await?);
+        if is_issued && let Some(issued) = found.pop() {
+            return Ok(vec![issued]);
+        }
     }
     Ok(found)
 }
@@ -199,12 +204,13 @@ pub fn plan(environment: &Environment, ours: &[Certificate]) -> Step {
     }
 }
 
-/// The validation records that are to stand, where `ours` stand; none as long as ACM has not named them, `None` where the
-/// certificate is issued. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next one's.
+/// The validation records that are to stand, where `ours` stand; none as long as ACM has not named them, `None` where they do
+/// or the certificate needs none. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next one's.
 pub fn awaited<'a>(environment: &Environment, ours: &'a [Certificate]) -> Option<&'a [ValidationRecord]> {
     let known = best(ours).or(ours.first());
-    let is_issued = known.is_some_and(|certificate| certificate.check_issued().is_ok());
-    (environment.certificate_arn.is_none() && !is_issued).then(|| known.map_or(&[][..], |known| &known.records))
+    let needs_none =
+        known.is_some_and(|certificate| certificate.check_issued().is_ok() && certificate.records.is_empty());
+    (environment.certificate_arn.is_none() && !needs_none).then(|| known.map_or(&[][..], |known| &known.records))
 }
 
 /// The one to use: an ISSUED one before a pending one.
@@ -243,29 +249,41 @@ pub async fn request(client: &acm::Client, environment: &Environment, mut dead: 
     })
 }
 
-/// Whether a certificate other than `than` needs the same validation CNAME, in any of the regions: it is one per
+/// Whether a certificate other than `than` needs the same validation CNAME, in any region of the account: it is one per
 /// account and name, shared with the name's wildcard, and its loss stops their renewal (ACM user guide, DNS validation).
 ///
-/// Answers the ARN of one that does.
-pub async fn sharing_record(
-    config: &SdkConfig,
-    regions: Vec<String>,
-    domain: &str,
-    than: &[String],
-) -> Result<Option<String>> {
+/// Answers in words one that does, or may: an organisation's policy may keep regions from being asked.
+pub async fn sharing_record(clients: &Clients, domain: &str, than: &[String]) -> Result<Option<String>> {
+    let regions = match regions(&clients.ec2).await {
+        Err(Error::AwsRefused(refusal)) => return Ok(Some(format!("any of regions that are not known: {refusal}"))),
+        regions => regions?,
+    };
     let mut asked: JoinSet<_> = regions
         .into_iter()
         .map(|region| {
-            let regional = acm::config::Builder::from(config).region(Region::new(region)).build();
-            needing_record(acm::Client::from_conf(regional), domain.to_owned())
+            let regional = acm::config::Builder::from(&clients.config).region(Region::new(region.clone())).build();
+            let domain = domain.to_owned();
+            async move { (region, needing_record(acm::Client::from_conf(regional), domain).await) }
         })
         .collect();
     let mut others = BTreeSet::new();
-    while let Some(found) = asked.join_next().await {
-        let found = found.expect("asking a region does not panic")?;
-        others.extend(found.into_iter().map(|found| found.arn).filter(|arn| !than.contains(arn)));
+    while let Some(asked) = asked.join_next().await {
+        match asked.expect("asking a region does not panic") {
+            (region, Err(Error::AwsRefused(refusal))) => {
+                others.insert(format!("what may stand in {region}, which does not tell: {refusal}"));
+            }
+            (_, found) => {
+                others.extend(found?.into_iter().map(|found| found.arn).filter(|arn| !than.contains(arn)));
+            }
+        }
     }
     Ok(others.pop_first())
+}
+
+/// The regions that the account has enabled.
+async fn regions(client: &aws_sdk_ec2::Client) -> Result<Vec<String>> {
+    let answer = client.describe_regions().send().await.call("ec2:DescribeRegions")?;
+    Ok(answer.regions().iter().filter_map(|region| region.region_name()).map(Into::into).collect())
 }
 
 /// A region's certificates that need the validation CNAME of a domain.
@@ -325,11 +343,12 @@ mod tests {
         let mut environment = Environment::example();
         let record = ValidationRecord { name: "_a".into(), value: "_b".into() };
         let mut ours = certificate(&["api.example.com"], &[]);
-        ours.records = vec![record.clone()];
         assert_eq!(awaited(&environment, &[]), Some(&[][..]));
         assert_eq!(plan(&environment, &[]).outcome, Outcome::Created);
         assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), None);
         assert_eq!(plan(&environment, std::slice::from_ref(&ours)), Step::new(RESOURCE, "arn", Outcome::Found));
+        ours.records = vec![record.clone()];
+        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(std::slice::from_ref(&record)));
         ours.status = CertificateStatus::Failed;
         assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(&[record][..]));
         assert_eq!(plan(&environment, &[ours]).outcome, Outcome::Created);

@@ -1,6 +1,6 @@
 //! The input of a provision, its validation, and the names that follow from it. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
-use crate::dns::AtDomain;
+use crate::dns::{AtDomain, Owner, Returned};
 use crate::error::{Error, Result};
 use crate::instance::Target;
 use crate::lock;
@@ -25,6 +25,11 @@ const NAME_MAX: usize = 19;
 const DNS_NAME_MAX: usize = 253;
 /// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
 const CERTIFICATE_DOMAIN_MAX: usize = 64;
+/// Of IPv4 and of IPv6 each: a security group holds 60 rules of a kind (VPC user guide, quotas), and a range takes one for
+/// port 80 and one for port 443.
+const RANGES_MOST: usize = 30;
+/// What a provision needs to be told.
+const LEAST_INPUT: &str = r#"{"domain": "api.example.com", "instances": ["i-0abc1234def567890"]}"#;
 
 /// A provision execution's input, as its user writes it. Unknown fields are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,11 +59,18 @@ pub struct Input {
     #[serde(default = "default_hsts_max_age")]
     pub hsts_max_age: u32,
     #[serde(default)]
+    pub redirect: Redirect,
+    /// Whether the load balancer drops headers whose names have other than letters, digits and hyphens.
+    #[serde(default = "default_drop_invalid_headers")]
+    pub drop_invalid_headers: bool,
+    #[serde(default)]
     pub ip_address_type: IpAddressType,
     /// An ISSUED certificate of one's own, in place of one that Albatross requests.
     pub certificate_arn: Option<String>,
     #[serde(default)]
     pub dns: DnsPolicy,
+    #[serde(default)]
+    pub delegation: Delegation,
     /// Whether the load balancer may be admitted in the instance's own security group.
     /// Default: in a group that is not its VPC's default group, or has the tag `albatross:open` = `true`.
     pub open_instance_group: Option<bool>,
@@ -68,6 +80,9 @@ pub struct Input {
     pub keep_until: Option<String>,
     #[serde(default)]
     pub mode: Mode,
+    /// Of a morning: what the night has put back at the domain, which may be replaced again.
+    #[serde(default)]
+    pub put_back: Vec<Returned>,
 }
 
 /// Health check of the target group; ELB's own limits.
@@ -115,6 +130,37 @@ pub enum IpAddressType {
     Dualstack,
 }
 
+/// The status that the HTTP listener redirects with; ELB offers these two (API reference, RedirectActionConfig).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub enum Redirect {
+    /// 301. Browsers keep it for as long as they like (RFC 9110, 15.4.2), also while the site is back on HTTP at night.
+    Permanent,
+    /// 302.
+    #[default]
+    Temporary,
+}
+
+impl From<Redirect> for u16 {
+    fn from(redirect: Redirect) -> u16 {
+        match redirect {
+            Redirect::Permanent => 301,
+            Redirect::Temporary => 302,
+        }
+    }
+}
+
+impl TryFrom<u16> for Redirect {
+    type Error = String;
+
+    fn try_from(status: u16) -> std::result::Result<Self, String> {
+        [Redirect::Permanent, Redirect::Temporary]
+            .into_iter()
+            .find(|redirect| u16::from(*redirect) == status)
+            .ok_or_else(|| format!("{status} is not 301 or 302, the two that a load balancer redirects with"))
+    }
+}
+
 /// What may happen to a record that stands where the alias must go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -126,6 +172,16 @@ pub enum DnsPolicy {
     CreateOnly,
     /// Replaced, and remembered, whatever it points at.
     Overwrite,
+}
+
+/// Whether public DNS is asked if the internet asks the hosted zone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delegation {
+    #[default]
+    Check,
+    /// Its user knows that it does, or soon will.
+    Trust,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,12 +215,18 @@ fn default_hsts_max_age() -> u32 {
     300
 }
 
+fn default_drop_invalid_headers() -> bool {
+    true
+}
+
 /// One HTTPS front, checked and resolved: what check-input answers and every later function is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
-    /// The CloudFormation stack that it belongs to.
+    /// The CloudFormation stack that it belongs to, in this region and account.
     pub stack: String,
+    pub region: String,
+    pub account: String,
     /// Of the stack's user, on all that is made.
     pub tags: BTreeMap<String, String>,
     pub name: String,
@@ -172,6 +234,8 @@ pub struct Environment {
     pub zone: Zone,
     pub vpc: String,
     pub subnets: Vec<String>,
+    /// The subnets' Availability Zones, in their order.
+    pub zones: Vec<String>,
     pub instances: Vec<Target>,
     /// The instances' own groups that are to admit the load balancer.
     pub groups_to_open: Vec<String>,
@@ -180,6 +244,8 @@ pub struct Environment {
     pub allowed_cidrs: Vec<IpNet>,
     pub tls_policy: String,
     pub hsts_max_age: u32,
+    pub redirect: Redirect,
+    pub drop_invalid_headers: bool,
     pub ip_address_type: IpAddressType,
     pub certificate_arn: Option<String>,
     pub dns: DnsPolicy,
@@ -192,6 +258,8 @@ pub struct Environment {
     pub security_group: Option<String>,
     /// As it stood before the lock was taken.
     pub at_domain: AtDomain,
+    /// What may be meant and may not, a sentence each, for the answer.
+    pub warnings: Vec<String>,
 }
 
 /// A public hosted zone.
@@ -204,6 +272,10 @@ pub struct Zone {
 }
 
 impl Environment {
+    pub fn owner(&self) -> Owner {
+        Owner { stack: self.stack.clone(), region: self.region.clone(), account: self.account.clone() }
+    }
+
     pub fn load_balancer_name(&self) -> String {
         load_balancer_name(&self.name)
     }
@@ -264,19 +336,24 @@ impl Environment {
     pub fn example() -> Self {
         Environment {
             stack: "albatross".into(),
+            region: "us-east-1".into(),
+            account: "123456789012".into(),
             tags: BTreeMap::new(),
             name: "api-example-com".into(),
             domain: "api.example.com".into(),
             zone: Zone { id: "Z1".into(), name: "example.com".into() },
             vpc: "vpc-1".into(),
             subnets: vec!["subnet-a".into(), "subnet-b".into()],
-            instances: vec![Target { id: "i-1".into(), addresses: vec![] }],
+            zones: vec!["us-east-1a".into(), "us-east-1b".into()],
+            instances: vec![Target { id: "i-1".into(), ..Target::default() }],
             groups_to_open: vec![],
             port: 80,
             health_check: HealthCheck::default(),
             allowed_cidrs: vec!["0.0.0.0/0".parse().unwrap()],
             tls_policy: default_tls_policy(),
             hsts_max_age: default_hsts_max_age(),
+            redirect: Redirect::default(),
+            drop_invalid_headers: default_drop_invalid_headers(),
             ip_address_type: IpAddressType::Ipv4,
             certificate_arn: None,
             dns: DnsPolicy::Takeover,
@@ -286,6 +363,7 @@ impl Environment {
             complete: false,
             security_group: None,
             at_domain: AtDomain::default(),
+            warnings: vec![],
         }
     }
 }
@@ -298,20 +376,24 @@ pub fn security_group_name(environment: &str) -> String {
     load_balancer_name(environment)
 }
 
+/// Of the names of our target groups.
+pub const TARGET_GROUP_SUFFIX: &str = "-target-group";
+
 pub fn target_group_name(environment: &str) -> String {
-    format!("{environment}-target-group")
+    format!("{environment}{TARGET_GROUP_SUFFIX}")
 }
 
-/// Parses an execution's input; an error carries the JSON path of the field.
+/// Parses an execution's input; an error carries the JSON path of the field. A `Comment` is none: the Step Functions
+/// console begins every execution with `{"Comment": "Insert your JSON here"}`.
 ///
 /// # Errors
 /// [`Error::InvalidInput`].
-pub fn parse<T: DeserializeOwned>(input: Value) -> Result<T> {
-    if !input.is_object() {
-        return Err(Error::input(
-            "$",
-            "the input is a JSON object such as {\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"]}",
-        ));
+pub fn parse<T: DeserializeOwned>(mut input: Value) -> Result<T> {
+    let Some(fields) = input.as_object_mut() else {
+        return Err(Error::input("$", format!("the input is a JSON object such as {LEAST_INPUT}")));
+    };
+    if fields.get("Comment").is_some_and(Value::is_string) {
+        fields.remove("Comment");
     }
     serde_path_to_error::deserialize(input).map_err(|error| {
         let path = error.path().iter().map(selector).fold("$".to_owned(), |path, next| path + &next);
@@ -343,7 +425,13 @@ impl Input {
         if input.get("healthCheck").is_some_and(|check| !check.is_object()) {
             return Err(Error::input("$.healthCheck", "is a JSON object such as {\"path\": \"/health\"}"));
         }
-        let mut input: Input = parse(input)?;
+        check_ranges(&input)?;
+        let mut input: Input = parse(input).map_err(|error| match error {
+            Error::InvalidInput { path, problem } if path == "$" && problem.starts_with("missing") => {
+                Error::input(path, format!("{problem}. The least that an input says is {LEAST_INPUT}"))
+            }
+            other => other,
+        })?;
         input.domain = domain(&input.domain)?;
         if input.certificate_arn.is_none() && input.domain.len() > CERTIFICATE_DOMAIN_MAX {
             return Err(Error::input(
@@ -439,6 +527,22 @@ impl Input {
                 return Err(Error::input(path, "an IPv6 range needs \"ipAddressType\": \"dualstack\""));
             }
         }
+        let (v4, v6): (BTreeSet<&IpNet>, BTreeSet<&IpNet>) =
+            cidrs.iter().partition(|cidr| matches!(cidr, IpNet::V4(_)));
+        for (kind, ranges) in [("IPv4", v4), ("IPv6", v6)] {
+            if ranges.len() > RANGES_MOST {
+                let merged = IpNet::aggregate(&ranges.iter().map(|range| **range).collect()).len();
+                return Err(Error::input(
+                    "$.allowedCidrs",
+                    format!(
+                        "{} {kind} ranges take {} rules, one each for ports 80 and 443, and a security group holds {}. Give at most {RANGES_MOST}; with neighbours merged these are {merged}",
+                        ranges.len(),
+                        2 * ranges.len(),
+                        2 * RANGES_MOST,
+                    ),
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -454,7 +558,34 @@ impl Input {
     }
 }
 
+/// Checks each of `allowedCidrs` in words: the parser's own are of a part of it.
+fn check_ranges(input: &Value) -> Result<()> {
+    let ranges = input.get("allowedCidrs").and_then(Value::as_array).into_iter().flatten();
+    for (index, text) in ranges.enumerate().filter_map(|(index, range)| Some((index, range.as_str()?))) {
+        if text.parse::<IpNet>().is_ok() {
+            continue;
+        }
+        let problem = match text.parse::<IpAddr>() {
+            Ok(address) => {
+                format!("{text} is an address, not a range; did you mean {}?", IpNet::from(address))
+            }
+            Err(_) => format!("{text:?} is not a range of addresses such as 203.0.113.0/24"),
+        };
+        return Err(Error::input(format!("$.allowedCidrs[{index}]"), problem));
+    }
+    Ok(())
+}
+
 impl HealthCheck {
+    /// Whether the matcher counts this status as healthy.
+    pub fn admits(&self, status: u16) -> bool {
+        self.matcher.split(',').any(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let is = |text: &str, wanted: fn(u16, u16) -> bool| text.parse().is_ok_and(|code| wanted(status, code));
+            is(first, |status, code| status >= code) && is(last, |status, code| status <= code)
+        })
+    }
+
     fn check(&self) -> Result<()> {
         let wrong = |field: &str, problem: String| Err(Error::input(format!("$.healthCheck.{field}"), problem));
         if !self.path.starts_with('/')
@@ -662,6 +793,12 @@ mod tests {
             (with("allowedCidrs", json!(["10.0.0.0/8", "10.0.0.1/8"])), "$.allowedCidrs[1]"),
             (with("allowedCidrs", json!(["::/0"])), "$.allowedCidrs[0]"),
             (with("allowedCidrs", json!([])), "$.allowedCidrs"),
+            (with("allowedCidrs", json!(["office"])), "$.allowedCidrs[0]"),
+            (with("allowedCidrs", json!([7])), "$.allowedCidrs[0]"),
+            (with("redirect", json!(303)), "$.redirect"),
+            (with("redirect", json!("301")), "$.redirect"),
+            (with("dropInvalidHeaders", json!("no")), "$.dropInvalidHeaders"),
+            (with("Comment", json!(1)), "$.Comment"),
             (with("healthCheck", json!(["/health"])), "$.healthCheck"),
             (with("healthCheck", json!({"path": "health"})), "$.healthCheck.path"),
             (with("healthCheck", json!({"path": "/\0"})), "$.healthCheck.path"),
@@ -687,6 +824,71 @@ mod tests {
         for (input, path) in cases {
             assert_eq!(path_of_error(input.clone()), path, "{input}");
         }
+    }
+
+    fn problem_of(input: Value) -> String {
+        match Input::parse(input.clone()) {
+            Err(Error::InvalidInput { problem, .. }) => problem,
+            other => panic!("{input} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_comment_is_no_field() {
+        let commented = with("Comment", json!("Insert your JSON here"));
+        assert_eq!(format!("{:?}", Input::parse(commented)), format!("{:?}", Input::parse(minimal())));
+    }
+
+    #[test]
+    fn an_empty_input_is_told_what_the_least_is() {
+        for input in [json!({}), json!({"Comment": "Insert your JSON here"}), json!({"domain": "api.example.com"})] {
+            let problem = problem_of(input);
+            assert!(problem.starts_with("missing field"), "{problem}");
+            assert!(problem.ends_with(LEAST_INPUT), "{problem}");
+        }
+        assert!(Input::parse(serde_json::from_str(LEAST_INPUT).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn an_address_among_the_ranges_is_told_its_range() {
+        let of = |address: &str| problem_of(with("allowedCidrs", json!(["192.0.2.0/24", address])));
+        assert_eq!(of("203.0.113.7"), "203.0.113.7 is an address, not a range; did you mean 203.0.113.7/32?");
+        assert_eq!(of("2001:db8::7"), "2001:db8::7 is an address, not a range; did you mean 2001:db8::7/128?");
+    }
+
+    #[test]
+    fn more_ranges_than_a_group_holds_rules_for_are_refused() {
+        let ranges = |count: usize| -> Vec<String> { (0..count).map(|n| format!("10.0.{n}.0/24")).collect() };
+        let v6 = |count: usize| -> Vec<String> { (0..count).map(|n| format!("2001:db8:{n}::/48")).collect() };
+        assert!(Input::parse(with("allowedCidrs", json!(ranges(30)))).is_ok());
+        // The same twice is one rule.
+        assert!(Input::parse(with("allowedCidrs", json!([ranges(30), ranges(1)].concat()))).is_ok());
+        let problem = problem_of(with("allowedCidrs", json!(ranges(32))));
+        assert!(problem.starts_with("32 IPv4 ranges take 64 rules"), "{problem}");
+        assert!(problem.ends_with("merged these are 1"), "{problem}");
+        let mut both = with("allowedCidrs", json!([ranges(30), v6(30)].concat()));
+        both["ipAddressType"] = json!("dualstack");
+        assert!(Input::parse(both.clone()).is_ok());
+        both["allowedCidrs"] = json!(v6(31));
+        assert!(problem_of(both).starts_with("31 IPv6 ranges"));
+    }
+
+    #[test]
+    fn http_redirects_for_now_unless_told() {
+        let redirect = |input: Value| Input::parse(input).unwrap().redirect;
+        assert_eq!(redirect(minimal()), Redirect::Temporary);
+        assert_eq!(redirect(with("redirect", json!(302))), Redirect::Temporary);
+        assert_eq!(redirect(with("redirect", json!(301))), Redirect::Permanent);
+        assert_eq!(serde_json::to_value(Redirect::Permanent).unwrap(), json!(301));
+    }
+
+    #[test]
+    fn a_matcher_admits_its_codes_and_ranges() {
+        let admits = |matcher: &str, status: u16| {
+            HealthCheck { matcher: matcher.into(), ..HealthCheck::default() }.admits(status)
+        };
+        assert!(admits("200", 200) && admits("200,401", 401) && admits("200-299,404", 204));
+        assert!(!admits("200", 201) && !admits("200,204", 202) && !admits("200-299", 301));
     }
 
     #[test]

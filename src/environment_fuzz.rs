@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::environment::{self, Input, IpAddressType};
 use crate::error::{Error, Result};
-use crate::inventory::{self, Identity};
 use crate::lock;
 use crate::teardown;
+use crate::teardown::Identity;
 
 /// A second or two; `make fuzz` sets `PROPTEST_CASES`.
 const CASES: u32 = 2_000;
@@ -56,13 +56,17 @@ fn provision_fields() -> Vec<(&'static str, Json)> {
         ("allowedCidrs", list_of(CIDRS, 1)),
         ("tlsPolicy", text_of(&["ELBSecurityPolicy-2016-08", "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"])),
         ("hstsMaxAge", one_of([0, 300, u32::MAX].map(Value::from))),
+        ("redirect", one_of([301, 302].map(Value::from))),
+        ("dropInvalidHeaders", one_of([true, false].map(Value::from))),
         ("ipAddressType", text_of(&["ipv4", "dualstack"])),
         ("certificateArn", text_of(&[ARN])),
         ("dns", text_of(&["takeover", "create-only", "overwrite"])),
+        ("delegation", text_of(&["check", "trust"])),
         ("openInstanceGroup", one_of([true, false].map(Value::from))),
         ("onFailure", text_of(&["rollback", "keep"])),
         ("mode", text_of(&["apply", "plan"])),
         ("keepUntil", text_of(&["2026-12-24T18:00:00Z", "2026-12-24T18:00:00.5+09:00", "1970-01-01T00:00:00Z"])),
+        ("putBack", one_of([json!([]), json!([{"type": "A", "value": "203.0.113.7", "instance": INSTANCES[0]}])])),
     ]
 }
 
@@ -86,6 +90,7 @@ fn teardown_fields() -> Vec<(&'static str, Json)> {
         ("ownOnly", one_of([true, false].map(Value::from))),
         ("hostedZoneId", text_of(&["Z0123456789ABC"])),
         ("run", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-provision:one"])),
+        ("night", text_of(&["arn:aws:states:us-east-1:123456789012:execution:albatross-nightly:one"])),
     ]
 }
 
@@ -142,7 +147,7 @@ const AWKWARD: [&str; 9] = [
     "a.b|a.1|1.1|1.2.3.4|0x7f.1|::1|*.example.com|example.com..|_a.de|a..b|-a.de|a-.de|a_b.de|ab--c.de|abc--d.de",
     "xn--a.de|xn--.de|xn--bcher-kva.example|x.co\u{3002}uk|soft\u{ad}hyphen.de|ß.de|ß.ß|\u{200d}.de|א1.de",
     "/\0|/ö|/a b|/\u{7f}|//|/%|200-199|200,|+20|200-299-300|٢٠٠",
-    "i-|i-0ABC1234|i-0abc12345|subnet-|10.0.0.1/8|10.0.0.0/33|::/0|fe80::/10|::ffff:0:0/96|010.0.0.0/8|10.0.0.0/08|10/8",
+    "i-|i-0ABC1234|i-0abc12345|subnet-|10.0.0.1|2001:db8::1|10.0.0.1/8|10.0.0.0/33|::/0|fe80::/10|::ffff:0:0/96|010.0.0.0/8|10.0.0.0/08|10/8",
     "ELBSecurityPolicy-|ELBSecurityPolicy-\0|elbsecuritypolicy-x|arn:|arn:aws:acm:|arn::acm:|all|All|ipv4|IPv4|keep",
     "2026-12-24|2026-12-24 18:00:00Z|2026-12-24t18:00:00z|2026-12-24T18:00:00,5Z|2026-12-24T24:00:00Z|2026-02-30T00:00:00Z",
     "1969-12-31T23:59:59Z|0000-01-01T00:00:00Z|9999-12-31T23:59:59-23:59|2026-12-24T23:59:60Z|2026-12-24T18:00:00+99:99",
@@ -185,7 +190,7 @@ fn any_json() -> Json {
 fn key() -> BoxedStrategy<String> {
     let names =
         [provision_fields(), health_check_fields(), teardown_fields()].concat().into_iter().map(|(name, _)| name);
-    let names: Vec<&str> = names.chain(["zones", "takeover", "create-only", "all", "keep"]).collect();
+    let names: Vec<&str> = names.chain(["zones", "Comment", "takeover", "create-only", "all", "keep"]).collect();
     prop_oneof![3 => select(names).prop_map(Into::into), 1 => text()].boxed()
 }
 
@@ -251,7 +256,7 @@ fn at<'a>(input: &'a Value, path: &str) -> Option<&'a Value> {
 
 fn parse_teardown(input: &Value) -> Result<(teardown::Input, Identity)> {
     let input: teardown::Input = environment::parse(input.clone())?;
-    let identity = inventory::identify("stack".into(), &input)?;
+    let identity = Identity::of("stack".into(), &input)?;
     Ok((input, identity))
 }
 
@@ -364,6 +369,8 @@ fn provision_holds(given: &Value, input: Input) {
     let cidrs = input.allowed_cidrs();
     assert!(!cidrs.is_empty());
     assert!(cidrs.iter().all(|cidr| cidr.trunc() == *cidr));
+    // A group's 60 rules of a kind, on two ports.
+    assert!(cidrs.iter().filter(|cidr| matches!(cidr, IpNet::V4(_))).count() <= 30);
     assert!(input.ip_address_type == IpAddressType::Dualstack || cidrs.iter().all(|cidr| matches!(cidr, IpNet::V4(_))));
 
     let policy = input.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap();

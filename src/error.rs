@@ -9,7 +9,7 @@ use lambda_runtime::Diagnostic;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Every error of every function; [`Error::name`] is the `errorType` that Step Functions sees.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The input cannot be carried out as it stands. Raised before the first call that changes anything.
     #[error("{path}: {problem}")]
@@ -43,6 +43,9 @@ pub enum Error {
     /// Wait: at least one target does not pass its health check.
     #[error("targets not healthy: {0}")]
     TargetsNotHealthy(String),
+    /// Wait: what leads to targets that were deregistered a moment ago stays until the load balancer knows that.
+    #[error("{0}: deregistered, and the load balancer may send there for a moment yet. The site serves by the others")]
+    TargetsLeaving(String),
     /// Wait: the load balancer does not answer as it should yet.
     #[error("{url} through load balancer {load_balancer}: {problem}")]
     HttpsNotServing { url: String, load_balancer: String, problem: String },
@@ -97,6 +100,7 @@ impl Error {
             Error::LoadBalancerProvisioning { .. } => "LoadBalancerProvisioning",
             Error::LoadBalancerFailed { .. } => "LoadBalancerFailed",
             Error::TargetsNotHealthy(_) => "TargetsNotHealthy",
+            Error::TargetsLeaving(_) => "TargetsLeaving",
             Error::HttpsNotServing { .. } => "HttpsNotServing",
             Error::InstancesStarting(_) => "InstancesStarting",
             Error::StillDeleting(_) => "StillDeleting",
@@ -175,12 +179,21 @@ where
     }
 }
 
+/// The codes by which services say that a policy does not allow a call.
+const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+/// What is added to such an answer where it may pass.
+const AUTHORISED_LATE: &str = "(AWS may not know the tags of what was made a moment ago yet, which passes in some minutes; a denial that lasts \
+     comes from a permissions boundary or an organisation's policy)";
+
 /// What to make of AWS's codes that are not failures in their place.
 pub trait Codes<T> {
     /// `None` where AWS answered one of these codes: the thing is absent, or there already.
     fn unless(self, codes: &[&str]) -> Result<Option<T>>;
     /// These codes mean that a thing just made has not appeared everywhere yet.
     fn appears_late(self, codes: &[&str]) -> Result<T>;
+    /// A denial passes where the call is about what was `just_made`: a role's condition on its tags is not met until
+    /// authorisation knows them, which has taken minutes (kops#15990, aws-load-balancer-controller#1464).
+    fn authorised_late(self, just_made: bool) -> Result<T>;
 }
 
 impl<T> Codes<T> for Result<T> {
@@ -197,6 +210,16 @@ impl<T> Codes<T> for Result<T> {
             other => other,
         })
     }
+
+    fn authorised_late(self, just_made: bool) -> Result<T> {
+        self.map_err(|error| match error {
+            Error::AwsRefused(refusal) if just_made && DENIED.contains(&refusal.code.as_str()) => {
+                let message = format!("{} {AUTHORISED_LATE}", refusal.message);
+                Error::AwsUnavailable(Refusal { message, ..refusal })
+            }
+            other => other,
+        })
+    }
 }
 
 /// An error with its causes on one line: the SDK's own text names only the outermost.
@@ -209,4 +232,24 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_passes_where_tags_may_not_be_known_yet() {
+        let refused = |code: &str| -> Result<()> {
+            let (operation, code) = ("elasticloadbalancing:RegisterTargets", code.to_owned());
+            Err(Error::AwsRefused(Refusal { operation, code, message: "no".into(), request_id: String::new() }))
+        };
+        for code in DENIED {
+            let passing = refused(code).authorised_late(true).unwrap_err();
+            assert_eq!(passing.name(), "AwsUnavailable");
+            assert!(passing.to_string().contains("permissions boundary"), "{passing}");
+            assert_eq!(refused(code).authorised_late(false).unwrap_err().name(), "AwsRefused");
+        }
+        assert_eq!(refused("InvalidTarget").authorised_late(true).unwrap_err().name(), "AwsRefused");
+    }
 }

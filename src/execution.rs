@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_sdk_sfn as sfn;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sfn::operation::describe_execution::DescribeExecutionOutput;
@@ -96,37 +97,63 @@ fn moment(date: &DateTime) -> SystemTime {
     SystemTime::try_from(*date).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// A machine's successful executions, the newest first; their pages are asked for one by one.
-pub struct Successes<'a> {
+/// How an execution stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Running,
+    Succeeded,
+    /// Failed, timed out or stopped.
+    Failed,
+}
+
+impl From<&ExecutionStatus> for Ending {
+    fn from(status: &ExecutionStatus) -> Self {
+        match status {
+            ExecutionStatus::Succeeded => Ending::Succeeded,
+            ExecutionStatus::Running | ExecutionStatus::PendingRedrive => Ending::Running,
+            _ => Ending::Failed,
+        }
+    }
+}
+
+/// A machine's executions, the newest first; their pages are asked for one by one.
+pub struct Executions<'a> {
     client: &'a sfn::Client,
     machine: &'a str,
+    only: Option<ExecutionStatus>,
     page: VecDeque<Past>,
     token: Option<String>,
     ended: bool,
 }
 
-/// An execution that succeeded.
+/// An execution of a list.
 #[derive(Debug, Clone)]
 pub struct Past {
     pub arn: String,
     pub name: String,
     pub start: SystemTime,
+    pub ending: Ending,
 }
 
-impl<'a> Successes<'a> {
-    pub fn of(client: &'a sfn::Client, machine: &'a str) -> Self {
-        Successes { client, machine, page: VecDeque::new(), token: None, ended: false }
+impl<'a> Executions<'a> {
+    pub fn all(client: &'a sfn::Client, machine: &'a str) -> Self {
+        Executions { client, machine, only: None, page: VecDeque::new(), token: None, ended: false }
+    }
+
+    pub fn successful(client: &'a sfn::Client, machine: &'a str) -> Self {
+        Executions { only: Some(ExecutionStatus::Succeeded), ..Executions::all(client, machine) }
     }
 
     pub async fn next(&mut self) -> Result<Option<Past>> {
         while self.page.is_empty() && !self.ended {
             let call = self.client.list_executions().state_machine_arn(self.machine).max_results(1000);
-            let call = call.status_filter(ExecutionStatus::Succeeded).set_next_token(self.token.take());
+            let call = call.set_status_filter(self.only.clone()).set_next_token(self.token.take());
             let answer = call.send().await.call("states:ListExecutions")?;
             self.page.extend(answer.executions().iter().map(|listed| Past {
                 arn: listed.execution_arn().into(),
                 name: listed.name().into(),
                 start: moment(listed.start_date()),
+                ending: listed.status().into(),
             }));
             self.ended = answer.next_token().is_none();
             self.token = answer.next_token;
@@ -135,9 +162,20 @@ impl<'a> Successes<'a> {
     }
 }
 
+/// Whether an execution ended as another worked on its environment, and so did nothing.
+pub async fn was_busy(client: &sfn::Client, arn: &str) -> Result<bool> {
+    Ok(describe(client, arn).await?.is_some_and(|found| found.error() == Some("EnvironmentBusy")))
+}
+
 /// An execution's input; `None` where it is gone, as 90 days after its end.
 pub async fn input(client: &sfn::Client, arn: &str) -> Result<Option<String>> {
     Ok(describe(client, arn).await?.and_then(|found| found.input))
+}
+
+/// A successful execution's output; `None` of another, or where it is not of this shape.
+pub async fn output<T: DeserializeOwned>(client: &sfn::Client, arn: &str) -> Result<Option<T>> {
+    let output = describe(client, arn).await?.and_then(|found| found.output);
+    Ok(output.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// What an execution has used so far, from its history.

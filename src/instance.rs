@@ -1,20 +1,42 @@
 //! The user's instances: checked before they become targets; stopped or terminated at teardown with consent.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 
 use aws_sdk_ec2 as ec2;
-use ec2::types::{Filter, Instance, InstanceStateName};
+use aws_sdk_route53::types::RrType;
+use ec2::types::{Filter, Instance, InstanceAttributeName, InstanceStateName};
 use serde::{Deserialize, Serialize};
 
+use crate::dns::Returned;
 use crate::error::{Call, Codes, Error, Refusal, Result};
 use crate::tags::{ON_TEARDOWN, Tags};
 
 /// An instance that traffic goes to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub id: String,
-    /// Public addresses and DNS name: what a DNS record that may be taken over points at.
+    /// Public addresses and DNS names of all its network interfaces, as [`destination`]s: what a DNS record that may be
+    /// taken over points at.
     pub addresses: Vec<String>,
+    /// Those that it had when a night put the domain's record back. An instance that was stopped since has others.
+    pub former: Vec<String>,
+}
+
+impl Target {
+    /// Whether a value of a DNS record leads to it, or led to it when a night put the record back.
+    pub fn has(&self, value: &str) -> bool {
+        let destination = destination(value);
+        self.addresses.contains(&destination) || self.former.contains(&destination)
+    }
+}
+
+/// An address or DNS name in the one way of writing it: IPv6 has many, and names differ in case and a trailing dot.
+pub fn destination(value: &str) -> String {
+    match value.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => value.trim_end_matches('.').to_ascii_lowercase(),
+    }
 }
 
 /// What check-input needs to know of the instances.
@@ -29,11 +51,12 @@ pub struct Found {
     pub group_names: BTreeSet<String>,
 }
 
-/// Describes the instances of an input, each checked to exist, run, and lie in one VPC.
+/// Describes the instances of an input, each checked to exist, run, and lie in one VPC; `put_back` is what a night has put
+/// back at the domain.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] with the path of the instance.
-pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
+pub async fn check(client: &ec2::Client, ids: &[String], put_back: &[Returned]) -> Result<Found> {
     let answer = client.describe_instances().set_instance_ids(Some(ids.to_vec())).send().await;
     let answer = match answer.call("ec2:DescribeInstances") {
         Err(Error::AwsRefused(refusal)) if refusal.code.starts_with("InvalidInstanceID") => {
@@ -74,7 +97,8 @@ pub async fn check(client: &ec2::Client, ids: &[String]) -> Result<Found> {
         let groups = instance.security_groups();
         found.groups.push(groups.iter().filter_map(|group| group.group_id()).map(Into::into).collect());
         found.group_names.extend(groups.iter().filter_map(|group| group.group_name()).map(Into::into));
-        found.targets.push(Target { id: id.clone(), addresses: [public(instance), ipv6(instance)].concat() });
+        let back = put_back.iter().filter(|back| back.instance == *id).map(|back| destination(&back.value));
+        found.targets.push(Target { id: id.clone(), addresses: addresses(instance), former: back.collect() });
     }
     Ok(found)
 }
@@ -85,13 +109,33 @@ fn state(instance: &Instance) -> InstanceStateName {
 
 /// The public IPv4 address and the DNS name that goes with it.
 fn public(instance: &Instance) -> Vec<String> {
-    let named = [instance.public_ip_address(), instance.public_dns_name()].into_iter().flatten();
-    named.filter(|address| !address.is_empty()).map(Into::into).collect()
+    destinations([instance.public_ip_address(), instance.public_dns_name()].into_iter().flatten())
 }
 
 fn ipv6(instance: &Instance) -> Vec<String> {
     let of_interfaces = instance.network_interfaces().iter().flat_map(|interface| interface.ipv6_addresses());
-    of_interfaces.filter_map(|address| address.ipv6_address()).map(Into::into).collect()
+    destinations(of_interfaces.filter_map(|address| address.ipv6_address()))
+}
+
+/// Under which the internet reaches it: at any of its interfaces, each of which may have several.
+fn addresses(instance: &Instance) -> Vec<String> {
+    let interfaces = instance.network_interfaces().iter();
+    let associations = interfaces.flat_map(|interface| {
+        let of_addresses = interface.private_ip_addresses().iter().map(|address| address.association());
+        of_addresses.chain([interface.association()]).flatten()
+    });
+    let public_of_interfaces = associations.flat_map(|has| [has.public_ip(), has.public_dns_name()]).flatten();
+    let mut all = [public(instance), ipv6(instance)].concat();
+    for one in destinations(public_of_interfaces) {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
+}
+
+fn destinations<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
+    values.filter(|value| !value.is_empty()).map(destination).collect()
 }
 
 /// The user's word on an instance.
@@ -102,18 +146,34 @@ pub enum Consent {
 }
 
 /// An instance as teardown sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AtTeardown {
     pub id: String,
     pub consent: Option<Consent>,
     pub state: InstanceStateName,
-    /// Public IPv4 address and DNS name: an Elastic IP's, or lost when the instance stops.
+    /// The Auto Scaling group that would replace it: EC2 tags what that launches (Auto Scaling user guide, tags).
+    pub auto_scaling_group: Option<String>,
+    /// Public IPv4 addresses and DNS names of all its interfaces: Elastic IPs', or lost when the instance stops.
     pub public: Vec<String>,
     /// Lost when the instance is terminated.
     pub ipv6: Vec<String>,
 }
 
+/// What EC2 tags the instances of an Auto Scaling group with.
+const AUTO_SCALING_GROUP: &str = "aws:autoscaling:groupName";
+
 impl AtTeardown {
+    /// The addresses and names that are its own now, and will be so tomorrow where nothing ends it.
+    pub fn present(&self) -> Vec<String> {
+        use InstanceStateName::{ShuttingDown, Stopping, Terminated};
+        match self.state {
+            ShuttingDown | Terminated => vec![],
+            // An address that is no Elastic IP is still shown, and on its way to somebody else.
+            Stopping => self.ipv6.clone(),
+            _ => [self.public.clone(), self.ipv6.clone()].concat(),
+        }
+    }
+
     /// What consent ends, where it is not ended already.
     pub fn ends(&self) -> Option<Consent> {
         use InstanceStateName::{ShuttingDown, Stopped, Stopping, Terminated};
@@ -130,7 +190,8 @@ impl From<&Instance> for AtTeardown {
             id: instance.instance_id().unwrap_or_default().into(),
             consent: consent(instance),
             state: state(instance),
-            public: public(instance),
+            auto_scaling_group: Tags::from(instance.tags()).get(AUTO_SCALING_GROUP).map(Into::into),
+            public: addresses(instance).into_iter().filter(|address| !is_of_kind(address, &RrType::Aaaa)).collect(),
             ipv6: ipv6(instance),
         }
     }
@@ -162,6 +223,31 @@ async fn described(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<In
         found.extend(reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()));
     }
     Ok(found)
+}
+
+/// Whether a record of this type has such a value: an IPv4 address, an IPv6 address or a name.
+pub fn is_of_kind(destination: &str, kind: &RrType) -> bool {
+    match destination.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => *kind == RrType::A,
+        Ok(IpAddr::V6(_)) => *kind == RrType::Aaaa,
+        Err(_) => *kind == RrType::Cname,
+    }
+}
+
+/// Whether stop or termination protection keeps EC2 from what the user consented to (EC2 user guide, termination protection
+/// and stop protection).
+pub async fn is_protected(client: &ec2::Client, id: &str, consent: Consent) -> Result<bool> {
+    let attribute = match consent {
+        Consent::Stop => InstanceAttributeName::DisableApiStop,
+        Consent::Terminate => InstanceAttributeName::DisableApiTermination,
+    };
+    let answer = client.describe_instance_attribute().instance_id(id).attribute(attribute).send().await;
+    let answer = answer.call("ec2:DescribeInstanceAttribute")?;
+    let value = match consent {
+        Consent::Stop => answer.disable_api_stop(),
+        Consent::Terminate => answer.disable_api_termination(),
+    };
+    Ok(value.and_then(|is| is.value()).unwrap_or_default())
 }
 
 /// Ends the charges of an instance as its user consented. Again is safe.
@@ -273,7 +359,10 @@ pub async fn wake(client: &ec2::Client, ids: &HashSet<String>, again: bool) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ec2::types::{InstanceState, StateReason, Tag};
+    use ec2::types::{
+        InstanceIpv6Address, InstanceNetworkInterface, InstanceNetworkInterfaceAssociation, InstancePrivateIpAddress,
+        InstanceState, StateReason, Tag,
+    };
 
     fn instance(id: &str, consent: Option<&str>, state: InstanceStateName, code: &str) -> Instance {
         let tags = consent.map(|word| vec![Tag::builder().key(ON_TEARDOWN).value(word).build()]);
@@ -287,6 +376,39 @@ mod tests {
     }
 
     const STOPPED_BY_NIGHT: &str = "Client.UserInitiatedShutdown";
+
+    #[test]
+    fn every_interface_has_addresses() {
+        let association = |ip: &str, name: &str| {
+            InstanceNetworkInterfaceAssociation::builder().public_ip(ip).public_dns_name(name).build()
+        };
+        let address = |ip: &str| InstancePrivateIpAddress::builder().association(association(ip, "")).build();
+        let first = InstanceNetworkInterface::builder()
+            .association(association("203.0.113.7", "EC2-203-0-113-7.compute-1.amazonaws.com"))
+            .private_ip_addresses(address("203.0.113.7"))
+            .private_ip_addresses(address("203.0.113.8"))
+            .ipv6_addresses(InstanceIpv6Address::builder().ipv6_address("2001:db8:10:0:0:0:0:a").build());
+        let second = InstanceNetworkInterface::builder()
+            .association(association("203.0.113.9", ""))
+            .ipv6_addresses(InstanceIpv6Address::builder().ipv6_address("2001:db8:10::b").build());
+        let instance = Instance::builder()
+            .public_ip_address("203.0.113.7")
+            .network_interfaces(first.build())
+            .network_interfaces(second.build())
+            .build();
+        let target = Target { id: "i-1".into(), addresses: addresses(&instance), former: vec![] };
+        let values = [
+            "203.0.113.7",
+            "203.0.113.8",
+            "203.0.113.9",
+            "ec2-203-0-113-7.compute-1.amazonaws.com.",
+            "2001:0db8:0010::000a",
+            "2001:DB8:10:0::b",
+        ];
+        assert!(values.iter().all(|value| target.has(value)), "{target:?}");
+        assert_eq!(target.addresses.len(), values.len());
+        assert!(!target.has("203.0.113.1") && !target.has("2001:db8:10::1") && !target.has(""));
+    }
 
     #[test]
     fn only_what_may_be_stopped_is_started() {

@@ -5,6 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
 
+use crate::dns::Owner;
 use crate::error::{Error, Result};
 
 /// Serves `step` on the Lambda Runtime API until Lambda ends the process.
@@ -60,6 +61,13 @@ fn span(event: &Value) -> tracing::Span {
 /// The CloudFormation stack that the function belongs to: whose the things it makes are.
 pub fn stack() -> String {
     std::env::var("ALBATROSS_STACK").expect("template.yaml sets ALBATROSS_STACK for every function")
+}
+
+/// Whose the records at a domain are that the function writes.
+pub fn owner() -> Owner {
+    let region = std::env::var("AWS_REGION").expect("Lambda sets AWS_REGION");
+    let account = std::env::var("ALBATROSS_ACCOUNT").expect("template.yaml sets ALBATROSS_ACCOUNT for every function");
+    Owner { stack: stack(), region, account }
 }
 
 /// The stack's parameter ResourceTags, which check-input is given.

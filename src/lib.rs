@@ -1,7 +1,7 @@
 //! HTTPS in front of an EC2 instance, and gone again: the nouns.
 //!
 //! One file per AWS resource with how it is found, made and removed side by side. The binaries in
-//! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`morning`], [`network::choose`], [`night`],
+//! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`former`], [`morning`], [`network::choose`], [`night`],
 //! [`dns::point`], [`dns::restore`], [`price`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
 
 pub mod address;
@@ -13,8 +13,8 @@ pub mod environment;
 mod environment_fuzz;
 pub mod error;
 pub mod execution;
+pub mod former;
 pub mod instance;
-pub mod inventory;
 pub mod lambda;
 pub mod listener;
 pub mod load_balancer;

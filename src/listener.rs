@@ -9,7 +9,7 @@ use elb::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Redirect};
 use crate::error::{Call, Codes, Error, Result};
 use crate::load_balancer::own_tags;
 use crate::step::{Outcome, Step, change};
@@ -23,11 +23,11 @@ const HTTPS: i32 = 443;
 /// HSTS is an attribute of the listener (ELB user guide, header modification).
 const HSTS: &str = "routing.http.response.strict_transport_security.header_value";
 
-/// The HTTP listener, and whether it redirects already.
+/// The HTTP listener, and how it redirects to HTTPS already, if it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Http {
     pub arn: String,
-    pub redirects: bool,
+    pub redirects: Option<Redirect>,
 }
 
 /// The listeners of a load balancer.
@@ -53,8 +53,8 @@ struct Listener {
 enum Does {
     /// To the target group of this ARN.
     Forward(String),
-    /// To HTTPS, for good, whatever the host, path and query.
-    Redirect,
+    /// To HTTPS, whatever the host, path and query.
+    Redirect(Redirect),
     /// In words.
     Other(String),
 }
@@ -74,10 +74,10 @@ impl From<&elb::types::Listener> for Listener {
 
 impl From<&Action> for Does {
     fn from(action: &Action) -> Self {
-        match action.target_group_arn() {
-            _ if redirects(action) => Does::Redirect,
-            Some(to) => Does::Forward(to.into()),
-            None => Does::Other(action.r#type().map_or("none", |kind| kind.as_str()).into()),
+        match (redirects(action), action.target_group_arn()) {
+            (Some(redirect), _) => Does::Redirect(redirect),
+            (None, Some(to)) => Does::Forward(to.into()),
+            (None, None) => Does::Other(action.r#type().map_or("none", |kind| kind.as_str()).into()),
         }
     }
 }
@@ -97,7 +97,7 @@ impl fmt::Display for Does {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Does::Forward(group) => write!(to, "forward to {group}"),
-            Does::Redirect => to.write_str("redirect"),
+            Does::Redirect(_) => to.write_str("redirect"),
             Does::Other(words) => to.write_str(words),
         }
     }
@@ -123,7 +123,11 @@ impl Listeners {
     /// The HTTP listener as set-redirect needs it.
     pub fn http(&self) -> Option<Http> {
         let http = self.on(HTTP)?;
-        Some(Http { arn: http.arn.clone(), redirects: http.does == Does::Redirect })
+        let redirects = match http.does {
+            Does::Redirect(redirect) => Some(redirect),
+            _ => None,
+        };
+        Some(Http { arn: http.arn.clone(), redirects })
     }
 }
 
@@ -142,27 +146,32 @@ fn other_action(listener: &Listener, target_group: &str) -> Option<String> {
 }
 
 /// Host, path and query stay as they are by ELB's default.
-fn redirect() -> Action {
-    let to = RedirectActionConfig::builder()
-        .protocol("HTTPS")
-        .port("443")
-        .status_code(RedirectActionStatusCodeEnum::Http301);
+fn redirect(status: Redirect) -> Action {
+    let status = match status {
+        Redirect::Permanent => RedirectActionStatusCodeEnum::Http301,
+        Redirect::Temporary => RedirectActionStatusCodeEnum::Http302,
+    };
+    let to = RedirectActionConfig::builder().protocol("HTTPS").port("443").status_code(status);
     Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(to.build()).build()
 }
 
-fn redirects(action: &Action) -> bool {
-    action.redirect_config().is_some_and(|to| {
-        let is = |value: Option<&str>, default: &str| value.is_none_or(|value| value == default);
-        to.protocol() == Some("HTTPS")
-            && to.port() == Some("443")
-            && to.status_code() == Some(&RedirectActionStatusCodeEnum::Http301)
-            && is(to.host(), "#{host}")
-            && is(to.path(), "/#{path}")
-            && is(to.query(), "#{query}")
-    })
+fn redirects(action: &Action) -> Option<Redirect> {
+    let to = action.redirect_config()?;
+    let is = |value: Option<&str>, default: &str| value.is_none_or(|value| value == default);
+    let to_https = to.protocol() == Some("HTTPS")
+        && to.port() == Some("443")
+        && is(to.host(), "#{host}")
+        && is(to.path(), "/#{path}")
+        && is(to.query(), "#{query}");
+    match to.status_code()? {
+        RedirectActionStatusCodeEnum::Http301 if to_https => Some(Redirect::Permanent),
+        RedirectActionStatusCodeEnum::Http302 if to_https => Some(Redirect::Temporary),
+        _ => None,
+    }
 }
 
-/// An HTTP:80 listener; a new one forwards, one that redirects already is left so. Answers all listeners with it.
+/// An HTTP:80 listener; a new one forwards, one that redirects already is left so. Answers all listeners with it. `new`: the
+/// load balancer was made a moment ago.
 pub async fn ensure_http(
     client: &elb::Client,
     environment: &Environment,
@@ -175,7 +184,8 @@ pub async fn ensure_http(
     match step.outcome {
         Outcome::Changed => {
             let call = client.modify_listener().listener_arn(&step.id).default_actions(forward(target_group));
-            call.send().await.call("elasticloadbalancing:ModifyListener")?;
+            let modified = call.send().await.call("elasticloadbalancing:ModifyListener");
+            modified.authorised_late(!environment.complete)?;
         }
         Outcome::Created => {
             let created = client
@@ -189,7 +199,8 @@ pub async fn ensure_http(
                 .await
                 .call("elasticloadbalancing:CreateListener")
                 // DuplicateListener: made beside us since we looked; the next look finds it.
-                .appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound", "DuplicateListener"])?;
+                .appears_late(&["LoadBalancerNotFound", "TargetGroupNotFound", "DuplicateListener"])
+                .authorised_late(new || !environment.complete)?;
             listeners.0.extend(created.listeners().iter().map(Listener::from));
             step.id = arn(created.listeners());
         }
@@ -201,7 +212,8 @@ pub async fn ensure_http(
 /// What [`ensure_http`] would do.
 pub fn plan_http(listeners: &Listeners, target_group: &str) -> Step {
     let Some(listener) = listeners.on(HTTP) else { return Step::new(HTTP_LISTENER, "", Outcome::Created) };
-    let other = if listener.does == Does::Redirect { None } else { other_action(listener, target_group) };
+    let redirects = matches!(listener.does, Does::Redirect(_));
+    let other = if redirects { None } else { other_action(listener, target_group) };
     Step::settled(HTTP_LISTENER, &listener.arn, other.into_iter().collect())
 }
 
@@ -220,7 +232,7 @@ pub async fn ensure_https(
     let mut step = differ(listeners, environment, target_group, certificate);
     if step.outcome == Outcome::Created {
         if let Some(arn) = create_https(client, environment, load_balancer, target_group, certificate).await? {
-            set_hsts(client, environment, &arn).await?;
+            set_hsts(client, environment, &arn, true).await?;
             return Ok(Step { id: arn, ..step });
         }
         // Made beside us since they were listed, and otherwise.
@@ -238,13 +250,14 @@ pub async fn ensure_https(
                 .default_actions(forward(target_group))
                 .send()
                 .await;
-            usable(modified.call("elasticloadbalancing:ModifyListener"), certificate)?;
+            let modified = usable(modified.call("elasticloadbalancing:ModifyListener"), certificate);
+            modified.authorised_late(!environment.complete)?;
         }
         _ => {}
     }
     let hsts = other_hsts(client, environment, &step.id).await?;
     if hsts.is_some() {
-        set_hsts(client, environment, &step.id).await?;
+        set_hsts(client, environment, &step.id, !environment.complete).await?;
     }
     Ok(with_hsts(step, hsts))
 }
@@ -269,7 +282,7 @@ async fn create_https(
         .send()
         .await
         .call("elasticloadbalancing:CreateListener");
-    let created = usable(created, certificate).unless(&["DuplicateListener"])?;
+    let created = usable(created, certificate).unless(&["DuplicateListener"]).authorised_late(!environment.complete)?;
     Ok(created.map(|created| arn(created.listeners())))
 }
 
@@ -333,7 +346,7 @@ async fn other_hsts(client: &elb::Client, environment: &Environment, arn: &str) 
     Ok(change("HSTS", header.unwrap_or_default(), environment.hsts_header()))
 }
 
-async fn set_hsts(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
+async fn set_hsts(client: &elb::Client, environment: &Environment, arn: &str, just_made: bool) -> Result<()> {
     client
         .modify_listener_attributes()
         .listener_arn(arn)
@@ -342,21 +355,27 @@ async fn set_hsts(client: &elb::Client, environment: &Environment, arn: &str) ->
         .await
         .call("elasticloadbalancing:ModifyListenerAttributes")
         .appears_late(&["ListenerNotFound"])
+        .authorised_late(just_made)
         .map(drop)
 }
 
 /// Replaces the HTTP listener's action by the redirect, in place: no moment without a listener.
-pub async fn ensure_redirect(client: &elb::Client, http: &Http) -> Result<Step> {
-    if !http.redirects {
-        let call = client.modify_listener().listener_arn(&http.arn).default_actions(redirect());
-        call.send().await.call("elasticloadbalancing:ModifyListener")?;
+pub async fn ensure_redirect(client: &elb::Client, environment: &Environment, http: &Http) -> Result<Step> {
+    let step = plan_redirect(environment, http);
+    if step.outcome == Outcome::Changed {
+        let call = client.modify_listener().listener_arn(&http.arn).default_actions(redirect(environment.redirect));
+        let modified = call.send().await.call("elasticloadbalancing:ModifyListener");
+        modified.authorised_late(!environment.complete)?;
     }
-    Ok(plan_redirect(http))
+    Ok(step)
 }
 
 /// What [`ensure_redirect`] would do; the HTTP listener forwards before that.
-pub fn plan_redirect(http: &Http) -> Step {
-    let change = (!http.redirects).then(|| "default action: forward → redirect to HTTPS".to_owned());
+pub fn plan_redirect(environment: &Environment, http: &Http) -> Step {
+    let change = match http.redirects {
+        Some(stands) => change("status", u16::from(stands), u16::from(environment.redirect)),
+        None => Some("default action: forward → redirect to HTTPS".to_owned()),
+    };
     Step::settled("redirect to HTTPS", &http.arn, change.into_iter().collect())
 }
 
@@ -378,12 +397,26 @@ mod tests {
         let outcome = |listeners: Vec<Listener>| plan_http(&Listeners(listeners), "tg").outcome;
         assert_eq!(outcome(vec![on(HTTPS, forward("tg"))]), Outcome::Created);
         assert_eq!(outcome(vec![on(HTTP, forward("tg"))]), Outcome::Found);
-        assert_eq!(outcome(vec![on(HTTP, redirect())]), Outcome::Found);
+        assert_eq!(outcome(vec![on(HTTP, redirect(Redirect::Permanent))]), Outcome::Found);
         assert_eq!(outcome(vec![on(HTTP, forward("other"))]), Outcome::Changed);
         let step = plan_http(&Listeners(vec![on(HTTP, closed())]), "tg");
         assert_eq!(step.changes, ["default action: fixed-response → forward to tg"]);
-        let step = plan_redirect(&Http { arn: "arn".into(), redirects: false });
-        assert_eq!(step.changes, ["default action: forward → redirect to HTTPS"]);
+    }
+
+    #[test]
+    fn the_redirect_has_the_wanted_status() {
+        let mut environment = Environment::example();
+        let http = |action: Action| Listeners(vec![on(HTTP, action)]).http().unwrap();
+        let changes = |environment: &Environment, http: &Http| plan_redirect(environment, http).changes;
+        let (forwards, for_good) = (http(forward("tg")), http(redirect(Redirect::Permanent)));
+        assert_eq!(changes(&environment, &forwards), ["default action: forward → redirect to HTTPS"]);
+        assert_eq!(changes(&environment, &for_good), ["status: 301 → 302"]);
+        assert_eq!(changes(&environment, &http(redirect(Redirect::Temporary))), [""; 0]);
+        environment.redirect = Redirect::Permanent;
+        assert_eq!(changes(&environment, &for_good), [""; 0]);
+        let elsewhere = RedirectActionConfig::builder().protocol("HTTPS").port("443").host("example.org");
+        let elsewhere = elsewhere.status_code(RedirectActionStatusCodeEnum::Http302).build();
+        assert_eq!(http(Action::builder().redirect_config(elsewhere).build()).redirects, None);
     }
 
     #[test]

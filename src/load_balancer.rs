@@ -17,10 +17,16 @@ use crate::target_group;
 
 /// In the rows of answers.
 const RESOURCE: &str = "load balancer";
+/// How the description of a load balancer's network interface begins: `ELB app/<name>/<id>`.
+pub const INTERFACES: &str = "ELB app/";
 /// The API's most for DescribeTags.
 const TAGS_A_CALL: usize = 20;
-/// Requests with malformed headers are an attack, not a user.
+/// Drops headers whose names have other than letters, digits and hyphens: servers take `_` for `-`, and with it one header
+/// for another (ELB user guide, load balancer attributes).
 const DROP_INVALID_HEADERS: &str = "routing.http.drop_invalid_header_fields.enabled";
+
+/// With it on AWS refuses the deletion (ELB user guide, deletion protection).
+const DELETION_PROTECTION: &str = "deletion_protection.enabled";
 
 /// What later steps need to know of the load balancer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +125,8 @@ pub async fn ensure(
     }
 }
 
-/// Makes a load balancer what the environment wants, `found` or made a moment ago; `security_group` is its own.
+/// Makes a load balancer what the environment wants, `found` or made a moment ago; `security_group` is its own. Zones that
+/// the environment has left are [`leave_zones`]'s.
 pub async fn settle(
     client: &elb::Client,
     environment: &Environment,
@@ -128,12 +135,13 @@ pub async fn settle(
     found: Option<&(LoadBalancer, Tags)>,
 ) -> Result<Step> {
     let Some((found, tags)) = found else {
-        set_attributes(client, arn).await?;
+        set_attributes(client, environment, arn).await.authorised_late(true)?;
         return Ok(Step::new(RESOURCE, arn, Outcome::Created));
     };
     let drops = drops_invalid_headers(client, arn).await?;
     let difference = differ(environment, found, tags, &drops, security_group);
-    change_parts(client, environment, arn, &difference, security_group).await?;
+    let changed = change_parts(client, environment, found, &difference, security_group).await;
+    changed.authorised_late(!environment.complete)?;
     Ok(difference.step(arn))
 }
 
@@ -183,11 +191,12 @@ fn address_type(environment: &Environment) -> ElbAddresses {
     }
 }
 
-async fn set_attributes(client: &elb::Client, arn: &str) -> Result<()> {
+async fn set_attributes(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
+    let drops = environment.drop_invalid_headers.to_string();
     client
         .modify_load_balancer_attributes()
         .load_balancer_arn(arn)
-        .attributes(LoadBalancerAttribute::builder().key(DROP_INVALID_HEADERS).value("true").build())
+        .attributes(LoadBalancerAttribute::builder().key(DROP_INVALID_HEADERS).value(drops).build())
         .send()
         .await
         .call("elasticloadbalancing:ModifyLoadBalancerAttributes")
@@ -195,11 +204,15 @@ async fn set_attributes(client: &elb::Client, arn: &str) -> Result<()> {
         .map(drop)
 }
 
-/// The value of the attribute; empty where it is not set.
 async fn drops_invalid_headers(client: &elb::Client, arn: &str) -> Result<String> {
+    attribute(client, arn, DROP_INVALID_HEADERS).await
+}
+
+/// The value of an attribute; empty where it is not set.
+async fn attribute(client: &elb::Client, arn: &str, key: &str) -> Result<String> {
     let answer = client.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
     let answer = answer.call("elasticloadbalancing:DescribeLoadBalancerAttributes")?;
-    let attribute = answer.attributes().iter().find(|is| is.key() == Some(DROP_INVALID_HEADERS));
+    let attribute = answer.attributes().iter().find(|is| is.key() == Some(key));
     Ok(attribute.and_then(|is| is.value()).unwrap_or_default().into())
 }
 
@@ -236,7 +249,7 @@ fn differ(
     // Without the input's word the tag stays: the user may have set it by hand.
     let until = environment.keep_until.as_deref();
     Difference {
-        attributes: change("drop invalid headers", drops_invalid_headers, "true"),
+        attributes: change("drop invalid headers", drops_invalid_headers, environment.drop_invalid_headers),
         security_groups: change("security groups", found.security_groups().join(", "), security_group),
         subnets: change("subnets", subnets, wanted),
         addresses: change("IP addresses", addresses, address_type(environment)),
@@ -247,20 +260,23 @@ fn differ(
 async fn change_parts(
     client: &elb::Client,
     environment: &Environment,
-    arn: &str,
+    found: &LoadBalancer,
     difference: &Difference,
     security_group: &str,
 ) -> Result<()> {
+    let arn = found.load_balancer_arn().unwrap_or_default();
     if difference.attributes.is_some() {
-        set_attributes(client, arn).await?;
+        set_attributes(client, environment, arn).await?;
     }
     if difference.security_groups.is_some() {
         let call = client.set_security_groups().load_balancer_arn(arn).security_groups(security_group);
         call.send().await.call("elasticloadbalancing:SetSecurityGroups")?;
     }
     if difference.subnets.is_some() || difference.addresses.is_some() {
-        let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(environment.subnets.clone()));
-        call.ip_address_type(address_type(environment)).send().await.call("elasticloadbalancing:SetSubnets")?;
+        let meanwhile = Place::until_left(environment, found);
+        if meanwhile != Place::of(found) {
+            meanwhile.set(client, arn).await?;
+        }
     }
     if difference.keep_until.is_some() {
         let call = client
@@ -270,6 +286,56 @@ async fn change_parts(
         call.send().await.call("elasticloadbalancing:AddTags")?;
     }
     Ok(())
+}
+
+/// Where a load balancer stands, as SetSubnets takes it: whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    subnets: BTreeSet<String>,
+    addresses: ElbAddresses,
+}
+
+impl Place {
+    fn of(found: &LoadBalancer) -> Self {
+        let subnets = found.availability_zones().iter().filter_map(|zone| zone.subnet_id.clone()).collect();
+        Place { subnets, addresses: found.ip_address_type().cloned().unwrap_or(ElbAddresses::Ipv4) }
+    }
+
+    fn wanted(environment: &Environment) -> Self {
+        Place { subnets: environment.subnets.iter().cloned().collect(), addresses: address_type(environment) }
+    }
+
+    /// As wanted, and the zones besides that a site which serves may have its targets in. A subnet there may have no IPv6
+    /// range, so that becomes dualstack only when it is left.
+    fn until_left(environment: &Environment, found: &LoadBalancer) -> Self {
+        let mut place = Place::wanted(environment);
+        let left = former_zones(environment, found);
+        if !left.is_empty() {
+            if found.ip_address_type() == Some(&ElbAddresses::Ipv4) {
+                place.addresses = ElbAddresses::Ipv4;
+            }
+            let zones = found.availability_zones().iter();
+            let left = zones.filter(|zone| zone.zone_name().is_some_and(|name| left.iter().any(|left| left == name)));
+            place.subnets.extend(left.filter_map(|zone| zone.subnet_id.clone()));
+        }
+        place
+    }
+
+    async fn set(self, client: &elb::Client, arn: &str) -> Result<()> {
+        let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(self.subnets.into_iter().collect()));
+        call.ip_address_type(self.addresses).send().await.call("elasticloadbalancing:SetSubnets").map(drop)
+    }
+}
+
+/// The zones that a load balancer stands in and that the environment has left. What has never served has left none.
+pub fn former_zones(environment: &Environment, found: &LoadBalancer) -> Vec<String> {
+    let zones = found.availability_zones().iter().filter_map(|zone| zone.zone_name.clone());
+    zones.filter(|zone| environment.complete && !environment.zones.contains(zone)).collect()
+}
+
+/// Takes a load balancer out of all zones but the environment's. Again is safe.
+pub async fn leave_zones(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
+    Place::wanted(environment).set(client, arn).await
 }
 
 fn kept_until(until: &str) -> Tag {
@@ -310,35 +376,41 @@ pub async fn check_active(client: &elb::Client, arn: &str) -> Result<()> {
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub arn: String,
+    pub dns_name: String,
     /// How many Availability Zones it spans: each has a public IPv4 address.
     pub zones: usize,
     pub tags: Tags,
 }
 
-/// ARN and number of zones of the load balancer of this environment's name, whosever it is.
-pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<(String, usize)>> {
-    let found = describe(client, &environment::load_balancer_name(environment)).await?;
-    let zones = found.as_ref().map_or(0, |found| found.availability_zones().len());
-    Ok(found.and_then(|found| found.load_balancer_arn).map(|arn| (arn, zones)))
+impl Ours {
+    pub fn of(described: &LoadBalancer, tags: Tags) -> Self {
+        let Front { arn, dns_name, .. } = Front::from(described);
+        Ours { arn, dns_name, zones: described.availability_zones().len(), tags }
+    }
+}
+
+/// The load balancer of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<LoadBalancer>> {
+    describe(client, &environment::load_balancer_name(environment)).await
+}
+
+/// Whether deletion protection is on.
+pub async fn is_protected(client: &elb::Client, arn: &str) -> Result<bool> {
+    let value = attribute(client, arn, DELETION_PROTECTION).await.unless(&["LoadBalancerNotFound"])?;
+    Ok(value.is_some_and(|value| value == "true"))
 }
 
 /// All load balancers of a stack.
 pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Ours>> {
-    let mut zones = HashMap::new();
-    let mut pages = client.describe_load_balancers().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        for found in page.call("elasticloadbalancing:DescribeLoadBalancers")?.load_balancers() {
-            let arn = found.load_balancer_arn().unwrap_or_default().to_owned();
-            zones.insert(arn, found.availability_zones().len());
-        }
-    }
-    let arns: Vec<String> = zones.keys().cloned().collect();
-    Ok(tags_of(client, &arns)
-        .await?
-        .into_iter()
-        .filter(|(_, tags)| tags.get(tags::STACK) == Some(stack))
-        .map(|(arn, tags)| Ours { zones: zones.get(&arn).copied().unwrap_or_default(), arn, tags })
-        .collect())
+    let all = client.describe_load_balancers().into_paginator().items().send().try_collect();
+    let all: Vec<LoadBalancer> = all.await.call("elasticloadbalancing:DescribeLoadBalancers")?;
+    let arns: Vec<String> = all.iter().filter_map(|found| found.load_balancer_arn.clone()).collect();
+    let mut tags = tags_of(client, &arns).await?;
+    let ours = all.iter().filter_map(|found| {
+        let tags = tags.remove(found.load_balancer_arn()?)?;
+        (tags.get(tags::STACK) == Some(stack)).then(|| Ours::of(found, tags))
+    });
+    Ok(ours.collect())
 }
 
 /// Deletes a load balancer of ours and with it its listeners. Again is safe: AWS answers success for an absent one.
@@ -371,6 +443,10 @@ mod tests {
             differ(environment, found, &Tags::default(), drops, group).step("arn").changes
         };
         assert!(changes(&environment, &found, "true", "sg-1").is_empty());
+        environment.drop_invalid_headers = false;
+        assert!(changes(&environment, &found, "false", "sg-1").is_empty());
+        assert_eq!(changes(&environment, &found, "true", "sg-1"), ["drop invalid headers: true → false"]);
+        environment.drop_invalid_headers = true;
         environment.ip_address_type = IpAddressType::Dualstack;
         environment.keep_until = Some("2099-01-01T00:00:00Z".into());
         let other = as_wanted.availability_zones(subnet("subnet-c")).build();
@@ -384,5 +460,33 @@ mod tests {
                 "albatross:keep-until: none → 2099-01-01T00:00:00Z",
             ]
         );
+    }
+
+    #[test]
+    fn a_zone_that_serves_is_left_last() {
+        let zone = |name: &str, id: &str| AvailabilityZone::builder().zone_name(name).subnet_id(id).build();
+        let found = LoadBalancer::builder()
+            .ip_address_type(ElbAddresses::Ipv4)
+            .availability_zones(zone("us-east-1b", "subnet-b"))
+            .availability_zones(zone("us-east-1c", "subnet-c"))
+            .build();
+        let mut environment = Environment { complete: true, ..Environment::example() };
+        environment.ip_address_type = IpAddressType::Dualstack;
+        let place = |subnets: &[&str], addresses: ElbAddresses| Place {
+            subnets: subnets.iter().map(|id| id.to_string()).collect(),
+            addresses,
+        };
+        assert_eq!(former_zones(&environment, &found), ["us-east-1c"]);
+        let meanwhile = Place::until_left(&environment, &found);
+        assert_eq!(meanwhile, place(&["subnet-a", "subnet-b", "subnet-c"], ElbAddresses::Ipv4));
+        assert_eq!(Place::wanted(&environment), place(&["subnet-a", "subnet-b"], ElbAddresses::Dualstack));
+        // Another subnet of a zone takes the place of the one there.
+        environment.zones[1] = "us-east-1c".into();
+        environment.zones[0] = "us-east-1b".into();
+        assert_eq!(Place::until_left(&environment, &found), Place::wanted(&environment));
+        // What has never served must not hold on to a zone that may be why.
+        environment.zones[1] = "us-east-1a".into();
+        environment.complete = false;
+        assert_eq!(Place::until_left(&environment, &found), Place::wanted(&environment));
     }
 }

@@ -39,7 +39,8 @@ pub fn check(zone: &str, domain: &str, standing: Option<&ResourceRecordSet>) -> 
     standing.map(or_conflict).transpose()
 }
 
-/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record.
+/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record, and
+/// `made` is created with it.
 ///
 /// # Errors
 /// [`Error::EnvironmentBusy`] where another execution runs that has it, or may run, [`Error::DnsRecordConflict`] where the
@@ -51,8 +52,10 @@ pub async fn take(
     domain: &str,
     standing: Option<&ResourceRecordSet>,
     run: &str,
+    made: &[ResourceRecordSet],
 ) -> Result<()> {
     let mut edits = vec![Edit::Create(record(domain, run))];
+    edits.extend(made.iter().cloned().map(Edit::Create));
     if let (Some(standing), Some(holder)) = (standing, check(zone, domain, standing)?) {
         if holder == run {
             return Ok(());
@@ -62,7 +65,7 @@ pub async fn take(
         }
         edits.insert(0, Edit::Delete(standing.clone()));
     }
-    dns::apply(route53, zone, &edits, &format!("Albatross: {run} works on {domain}")).await
+    dns::apply(route53, zone, &edits, "Albatross: take the lock of a domain").await
 }
 
 /// The edit that gives back the lock that `run` has, without a look: it is refused where `run` has it no more.

@@ -1,5 +1,6 @@
 //! The night: whom it spares, what came of it, and the mails before and after. No I/O.
 
+use std::collections::HashMap;
 use std::ops::Add;
 use std::time::SystemTime;
 
@@ -121,20 +122,35 @@ pub struct Mail {
     pub message: String,
 }
 
-/// Sums a night up; `own` is what its own execution cost.
-pub fn sum_up(stack: &str, run: &str, own: RunCost, outcomes: &[Outcome]) -> Summary {
+/// Sums a night up; `own` is what its own execution cost, `standing` what a listing says of each environment that still has
+/// a load balancer, in dollars an hour. Without a listing what was not removed counts as standing.
+pub fn sum_up(
+    stack: &str,
+    run: &str,
+    own: RunCost,
+    outcomes: &[Outcome],
+    standing: Option<&HashMap<String, Decimal>>,
+) -> Summary {
     let of = |fate| outcomes.iter().filter(move |one| one.outcome == fate);
     let reasons = |fate| {
         of(fate).map(|one| Reason { name: one.name.clone(), why: one.why.clone().unwrap_or_default() }).collect()
     };
     let removed: Vec<String> = of(Fate::Removed).map(|one| one.name.clone()).collect();
     let (kept, failed): (Vec<Reason>, Vec<Reason>) = (reasons(Fate::Kept), reasons(Fate::Failed));
-    let rate = |fates: &[Fate]| {
-        Rate::of(outcomes.iter().filter(|one| fates.contains(&one.outcome)).map(|one| one.hourly).sum())
+    let stands = |one: &Outcome| match standing {
+        Some(standing) => standing.get(&one.name).copied().unwrap_or_default(),
+        None if one.outcome == Fate::Removed => Decimal::ZERO,
+        None => one.hourly,
+    };
+    // Of one that failed, its load balancer may have gone before.
+    let saves = |one: &Outcome| match one.outcome {
+        Fate::Removed => one.hourly,
+        Fate::Failed => one.hourly - stands(one),
+        Fate::Kept => Decimal::ZERO,
     };
     let mut summary = Summary {
-        saves: rate(&[Fate::Removed]),
-        stands: rate(&[Fate::Kept, Fate::Failed]),
+        saves: Rate::of(outcomes.iter().map(saves).sum()),
+        stands: Rate::of(outcomes.iter().map(stands).sum()),
         execution_cost: outcomes.iter().map(|one| one.execution_cost).fold(own, RunCost::add),
         summary: format!("{} removed, {} kept, {} failed", removed.len(), kept.len(), failed.len()),
         mail: None,
@@ -188,7 +204,7 @@ fn result(stack: &str, run: &str, summary: &Summary) -> Mail {
     let reason = |one: &Reason| format!("{}   {}", one.name, one.why);
     let mut parts = vec![format!("The night of stack {stack}: {}.", summary.summary)];
     if !failed.is_empty() {
-        parts.push("Failed, and may still cost:".into());
+        parts.push("Failed:".into());
         parts.push(lines(failed.iter().map(reason)));
         parts.push(format!(
             "What to do: the reason says it; then start {stack}-teardown with {{\"name\": \"{}\"}}.",
@@ -327,7 +343,7 @@ mod tests {
             outcome("blog", Fate::Failed, Some("StillDeleting: security group sg-1")),
         ];
         let own = RunCost { transitions: 20, dollars: "0.0005".parse().unwrap(), ..RunCost::default() };
-        let summary = sum_up("albatross", RUN, own, &outcomes);
+        let summary = sum_up("albatross", RUN, own, &outcomes, None);
         assert_eq!(summary.removed, ["api", "web"]);
         assert_eq!(summary.saves, Rate::of("0.065".parse().unwrap()));
         assert_eq!(summary.stands, summary.saves);
@@ -343,7 +359,16 @@ mod tests {
         ] {
             assert!(mail.message.contains(part), "{part}\nis not in\n{}", mail.message);
         }
-        assert!(sum_up("albatross", RUN, own, &[]).mail.is_none());
+        assert!(sum_up("albatross", RUN, own, &[], None).mail.is_none());
+    }
+
+    #[test]
+    fn what_stands_is_what_a_listing_shows() {
+        let outcomes = [outcome("api", Fate::Failed, Some("held")), outcome("web", Fate::Failed, Some("denied"))];
+        let standing = HashMap::from([("web".to_owned(), "0.0325".parse().unwrap())]);
+        let summary = sum_up("albatross", RUN, RunCost::default(), &outcomes, Some(&standing));
+        assert_eq!(summary.stands.hourly, "0.0325".parse().unwrap());
+        assert_eq!(summary.saves.hourly, "0.0325".parse().unwrap());
     }
 
     /// Step Functions passes at most 256 KiB from state to state, SNS takes as much.
@@ -352,7 +377,7 @@ mod tests {
         // As long a name as there is, and as much of the reason as nightly.asl.yaml leaves of it.
         let (name, why) = ("n".repeat(19), "\"".repeat(100));
         let outcomes = vec![outcome(&name, Fate::Failed, Some(&why)); 1000];
-        let summary = sum_up("albatross", RUN, RunCost::default(), &outcomes);
+        let summary = sum_up("albatross", RUN, RunCost::default(), &outcomes, None);
         assert!(serde_json::to_string(&summary).unwrap().len() < 256 * 1024);
         assert!(summary.mail.unwrap().message.contains("and 950 more"));
     }

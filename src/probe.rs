@@ -9,13 +9,14 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use http::header::LOCATION;
-use http::{Response, StatusCode};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use http::header::{LOCATION, SET_COOKIE};
+use http::{Response, StatusCode, Uri};
+use ipnet::Ipv4Net;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::aws;
-use crate::environment::Environment;
+use crate::environment::{Environment, HealthCheck, Redirect};
 use crate::error::{Error, Result, chain};
 use crate::load_balancer::Front;
 
@@ -51,14 +52,18 @@ impl Check {
 /// The checks of [`run`], by name.
 const CHECKS: [&str; 3] = ["https health path", "certificate chain and name", "http redirect"];
 
-/// Why this function cannot reach the load balancer, where it cannot: then its checks are reported as skipped.
+/// Why this function cannot reach the load balancer, where it cannot: then its checks are reported as skipped. It asks from
+/// any IPv4 address, and never by IPv6: a function outside a VPC has none (Lambda developer guide, networking).
 fn unreachable(environment: &Environment) -> Option<&'static str> {
-    let everybody = |range: &ipnet::IpNet| range.prefix_len() == 0;
-    let admitted = environment.allowed_cidrs.iter().any(everybody);
-    (!admitted).then_some("allowedCidrs does not admit the function that checks")
+    let v4 = environment.allowed_cidrs.iter().filter_map(|range| match range {
+        ipnet::IpNet::V4(range) => Some(*range),
+        ipnet::IpNet::V6(_) => None,
+    });
+    let admitted = Ipv4Net::aggregate(&v4.collect()).iter().any(|range| range.prefix_len() == 0);
+    (!admitted).then_some("allowedCidrs does not admit the function that checks, which may ask from any IPv4 address")
 }
 
-/// Requests the health path over HTTPS and the root over HTTP, as a browser that knows the domain would.
+/// Requests the health path and the root over HTTPS and the root over HTTP, as a browser that knows the domain would.
 ///
 /// # Errors
 /// [`Error::HttpsNotServing`] with what differed; wrong certificates included.
@@ -68,7 +73,7 @@ pub async fn run(environment: &Environment, front: &Front) -> Result<Vec<Check>>
     }
     let domain = &environment.domain;
     let https = url(domain, &environment.health_check.path);
-    let http = format!("http://{domain}/");
+    let (root, http) = (url(domain, "/"), format!("http://{domain}/"));
     let failed = |url: &str, problem: String| Error::HttpsNotServing {
         url: url.into(),
         load_balancer: front.dns_name.clone(),
@@ -80,14 +85,17 @@ pub async fn run(environment: &Environment, front: &Front) -> Result<Vec<Check>>
             .map_err(|error| failed(url, format!("its address is not known yet: {}", chain(&*error))))?;
         request(url, domain, &addresses).await.map_err(|error| failed(url, chain(&*error)))
     };
-    let (secure, plain) = tokio::try_join!(get(&https, 443), get(&http, 80))?;
-    // Any answer of the backend is an answer over TLS; that the path answers as it should is the health check's matter,
-    // but a 5xx from here means that the front does not serve it.
-    if secure.status().is_server_error() {
-        return Err(failed(&https, format!("status {}", secure.status())));
+    // What the root answers is the site's own matter, unless nobody ever gets there.
+    let front_page = async { Ok(get(&root, 443).await.ok()) };
+    let (secure, front_page, plain) = tokio::try_join!(get(&https, 443), front_page, get(&http, 80))?;
+    check_loop(&https, &secure).map_err(|problem| failed(&https, problem))?;
+    check_status(secure.status(), &environment.health_check).map_err(|problem| failed(&https, problem))?;
+    // One that sets a cookie may look whether it comes back.
+    if let Some(front_page) = front_page.filter(|answer| !answer.headers().contains_key(SET_COOKIE)) {
+        check_loop(&root, &front_page).map_err(|problem| failed(&root, problem))?;
     }
-    let to = plain.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    check_redirect(plain.status(), to, domain).map_err(|problem| failed(&http, problem))?;
+    let to = location(&plain);
+    check_redirect(plain.status(), to, domain, environment.redirect).map_err(|problem| failed(&http, problem))?;
     let details = [
         format!("{https} answers {}", secure.status()),
         format!("trusted, and for {domain}"),
@@ -148,13 +156,73 @@ impl ResolveDns for Resolved {
     }
 }
 
+fn location<T>(answer: &Response<T>) -> &str {
+    answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// A redirect to where it came from never ends, whatever the matcher says.
+fn check_loop<T>(url: &str, answer: &Response<T>) -> std::result::Result<(), String> {
+    let to = location(answer);
+    if answer.status().is_redirection() && answer.headers().contains_key(LOCATION) && leads_back(url, to) {
+        return Err(format!(
+            "status {} to {to:?}: it redirects to itself, without end. The load balancer speaks HTTP to the instances; make the backend heed the header X-Forwarded-Proto, which says https, before it redirects to HTTPS",
+            answer.status()
+        ));
+    }
+    Ok(())
+}
+
+/// Whether what a redirect leads to is the URL itself, if only by way of the HTTP listener, which redirects back.
+fn leads_back(url: &str, to: &str) -> bool {
+    let to = to.split('#').next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let without_query = path.split('?').next().unwrap_or_default();
+    // A reference is resolved as RFC 3986, 5.2.2, says.
+    let resolved = match to {
+        _ if to.contains("://") => to.to_owned(),
+        "" => url.to_owned(),
+        _ if to.starts_with("//") => format!("{scheme}:{to}"),
+        _ if to.starts_with('/') => format!("{scheme}://{authority}{to}"),
+        _ if to.starts_with('?') => format!("{scheme}://{authority}{without_query}{to}"),
+        _ => {
+            let folder = &without_query[..without_query.rfind('/').map_or(0, |slash| slash + 1)];
+            format!("{scheme}://{authority}{folder}{to}")
+        }
+    };
+    let (Ok(url), Ok(to)) = (url.parse::<Uri>(), resolved.parse::<Uri>()) else { return false };
+    let front = |url: &Uri| match (url.scheme_str().map(str::to_ascii_lowercase).as_deref(), url.port_u16()) {
+        (Some("https"), None | Some(443)) | (Some("http"), None | Some(80)) => {
+            url.host().map(|host| host.trim_end_matches('.').to_ascii_lowercase())
+        }
+        _ => None,
+    };
+    let asks = |url: &Uri| {
+        let path_and_query = url.path_and_query().map_or("/", |asked| asked.as_str());
+        percent_decode_str(path_and_query).collect::<Vec<u8>>()
+    };
+    front(&to).is_some() && front(&url) == front(&to) && asks(&url) == asks(&to)
+}
+
+/// Through the load balancer the health path answers as its health check wants.
+fn check_status(status: StatusCode, wanted: &HealthCheck) -> std::result::Result<(), String> {
+    if wanted.admits(status.as_u16()) {
+        return Ok(());
+    }
+    Err(format!(
+        "status {status}, and healthCheck.matcher wants {}. Does the backend answer otherwise for this host name, or for what X-Forwarded-For and X-Forwarded-Proto say?",
+        wanted.matcher
+    ))
+}
+
 /// Elastic Load Balancing names the port in its redirects.
-fn check_redirect(status: StatusCode, to: &str, domain: &str) -> std::result::Result<(), String> {
+fn check_redirect(status: StatusCode, to: &str, domain: &str, wanted: Redirect) -> std::result::Result<(), String> {
+    let wanted = u16::from(wanted);
     let roots = [format!("https://{domain}/"), format!("https://{domain}:443/")];
-    if status == StatusCode::MOVED_PERMANENTLY && roots.iter().any(|root| to == root) {
+    if status.as_u16() == wanted && roots.iter().any(|root| to == root) {
         Ok(())
     } else {
-        Err(format!("status {status} to {to:?}, not 301 to https://{domain}/"))
+        Err(format!("status {status} to {to:?}, not {wanted} to https://{domain}/"))
     }
 }
 
@@ -181,9 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn a_permanent_redirect_to_the_domains_root_is_right_with_and_without_port() {
+    fn a_redirect_to_the_domains_root_is_right_with_and_without_port() {
         for to in ["https://api.example.com/", "https://api.example.com:443/"] {
-            assert_eq!(check_redirect(StatusCode::MOVED_PERMANENTLY, to, DOMAIN), Ok(()));
+            assert_eq!(check_redirect(StatusCode::FOUND, to, DOMAIN, Redirect::Temporary), Ok(()));
+            assert_eq!(check_redirect(StatusCode::MOVED_PERMANENTLY, to, DOMAIN, Redirect::Permanent), Ok(()));
         }
     }
 
@@ -191,14 +260,93 @@ mod tests {
     fn any_other_answer_over_http_is_said_as_it_was() {
         let wrong = [
             (StatusCode::OK, ""),
-            (StatusCode::FOUND, "https://api.example.com:443/"),
-            (StatusCode::MOVED_PERMANENTLY, "http://api.example.com/"),
-            (StatusCode::MOVED_PERMANENTLY, "https://api.example.com.evil.test/"),
-            (StatusCode::MOVED_PERMANENTLY, "https://api.example.com:8443/"),
+            (StatusCode::MOVED_PERMANENTLY, "https://api.example.com:443/"),
+            (StatusCode::FOUND, "http://api.example.com/"),
+            (StatusCode::FOUND, "https://api.example.com.evil.test/"),
+            (StatusCode::FOUND, "https://api.example.com:8443/"),
         ];
         for (status, to) in wrong {
-            let problem = check_redirect(status, to, DOMAIN).unwrap_err();
-            assert_eq!(problem, format!("status {status} to {to:?}, not 301 to https://api.example.com/"));
+            let problem = check_redirect(status, to, DOMAIN, Redirect::Temporary).unwrap_err();
+            assert_eq!(problem, format!("status {status} to {to:?}, not 302 to https://api.example.com/"));
         }
+    }
+
+    const HEALTH: &str = "https://api.example.com/health?deep=1";
+
+    #[test]
+    fn a_redirect_to_itself_leads_back_however_it_is_written() {
+        for to in [
+            HEALTH,
+            "HTTPS://API.Example.com:443/health?deep=1",
+            "https://api.example.com./health?deep=1#top",
+            // The HTTP listener redirects that back.
+            "http://api.example.com/health?deep=1",
+            "http://api.example.com:80/health?deep=1",
+            "//api.example.com/health?deep=1",
+            "/health?deep=1",
+            "/h%65alth?deep=1",
+            "?deep=1",
+            "health?deep=1",
+            "",
+        ] {
+            assert!(leads_back(HEALTH, to), "{to}");
+        }
+        assert!(leads_back("https://api.example.com/", "https://api.example.com"));
+        assert!(leads_back("https://api.example.com/", "/"));
+    }
+
+    #[test]
+    fn a_redirect_elsewhere_does_not_lead_back() {
+        for to in [
+            "https://api.example.com/health",
+            "https://api.example.com/health/?deep=1",
+            "https://www.example.com/health?deep=1",
+            "https://api.example.com:8443/health?deep=1",
+            "http://api.example.com:443/health?deep=1",
+            "ftp://api.example.com/health?deep=1",
+            "/login",
+            "login",
+            "?deep=2",
+            "https://",
+            "http://[",
+        ] {
+            assert!(!leads_back(HEALTH, to), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_one_whatever_the_matcher_admits() {
+        let answer = |status: u16, to: &str| Response::builder().status(status).header(LOCATION, to).body(()).unwrap();
+        for status in [301, 302, 303, 307, 308] {
+            let problem = check_loop(HEALTH, &answer(status, HEALTH)).unwrap_err();
+            assert!(problem.contains("redirects to itself"), "{problem}");
+            assert!(problem.contains("X-Forwarded-Proto"), "{problem}");
+        }
+        assert_eq!(check_loop(HEALTH, &answer(302, "/login")), Ok(()));
+        assert_eq!(check_loop(HEALTH, &answer(201, HEALTH)), Ok(()));
+        let not_modified = Response::builder().status(304).body(()).unwrap();
+        assert_eq!(check_loop(HEALTH, &not_modified), Ok(()));
+    }
+
+    #[test]
+    fn the_health_path_answers_as_its_matcher_says() {
+        let wanted = HealthCheck { matcher: "200-299,401".into(), ..HealthCheck::default() };
+        assert_eq!(check_status(StatusCode::UNAUTHORIZED, &wanted), Ok(()));
+        let problem = check_status(StatusCode::NOT_FOUND, &wanted).unwrap_err();
+        assert!(problem.starts_with("status 404 Not Found, and healthCheck.matcher wants 200-299,401"), "{problem}");
+    }
+
+    #[test]
+    fn only_all_of_ipv4_admits_the_function_that_checks() {
+        let reachable = |ranges: &[&str]| {
+            let allowed_cidrs = ranges.iter().map(|range| range.parse().unwrap()).collect();
+            unreachable(&Environment { allowed_cidrs, ..Environment::example() }).is_none()
+        };
+        assert!(reachable(&["0.0.0.0/0"]));
+        assert!(reachable(&["::/0", "0.0.0.0/0"]));
+        assert!(reachable(&["0.0.0.0/1", "128.0.0.0/1"]));
+        assert!(!reachable(&["::/0"]));
+        assert!(!reachable(&["0.0.0.0/1"]));
+        assert!(!reachable(&["203.0.113.0/24", "::/0"]));
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
+use crate::load_balancer::INTERFACES;
 use crate::step::{Outcome, Step};
 use crate::tags::{self, OPEN, Tags};
 
@@ -54,18 +55,66 @@ pub async fn find(client: &ec2::Client, environment: &Environment) -> Result<Opt
     Ok(Some(id))
 }
 
-/// The load balancer's group, and the rules that stood in it and in the groups that are to admit it.
+/// The load balancer's group, and the rules that stood before.
 #[derive(Debug)]
 pub struct Group {
     pub id: String,
     new: bool,
-    standing: Vec<SecurityGroupRule>,
+    rules: Rules,
 }
 
 impl Group {
     async fn found(client: &ec2::Client, environment: &Environment, id: String) -> Result<Self> {
-        let standing = standing(client, environment, Some(&id)).await?;
-        Ok(Group { id, new: false, standing })
+        let rules = Rules::standing(client, environment, Some(&id)).await?;
+        Ok(Group { id, new: false, rules })
+    }
+
+    /// The rules of ours that no instance needs any more.
+    pub fn former_rules(&self, environment: &Environment) -> Vec<FormerRule> {
+        self.rules.former(environment, &self.id)
+    }
+}
+
+/// The rules that matter to an environment.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Of the load balancer's group, and of those that are to admit it.
+    standing: Vec<SecurityGroupRule>,
+    /// Those that [`open`] has made, wherever they stand.
+    ours: Vec<SecurityGroupRule>,
+}
+
+impl Rules {
+    /// `group` is the load balancer's. No rule names one that is not made.
+    pub async fn standing(client: &ec2::Client, environment: &Environment, group: Option<&String>) -> Result<Self> {
+        let Some(group) = group else { return Ok(Rules::default()) };
+        let groups = environment.groups_to_open.iter().chain([group]).cloned().collect();
+        let of_groups = vec![Filter::builder().name("group-id").set_values(Some(groups)).build()];
+        let (standing, ours) =
+            tokio::try_join!(rules(client, of_groups), tagged_rules(client, &environment.stack, &environment.name))?;
+        Ok(Rules { standing, ours })
+    }
+
+    /// Those of ours that no instance needs any more: for a port of before, or in a group of before.
+    pub fn former(&self, environment: &Environment, front: &str) -> Vec<FormerRule> {
+        let is_needed = |rule: &SecurityGroupRule| {
+            environment.groups_to_open.iter().any(|group| lets_in(rule, group, front, environment.port))
+        };
+        let former = self.ours.iter().filter(|rule| !is_needed(rule));
+        former.map(|rule| FormerRule { rule: OpenRule::from(rule), told: told(rule) }).collect()
+    }
+}
+
+/// A rule of ours that no instance needs any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerRule {
+    pub rule: OpenRule,
+    told: String,
+}
+
+impl FormerRule {
+    pub fn step(&self) -> Step {
+        Step::removed(RULE, &self.rule.group, &self.told)
     }
 }
 
@@ -83,7 +132,7 @@ pub async fn known(client: &ec2::Client, environment: &Environment) -> Result<Op
 /// [`Error::NotOurs`].
 pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<Group> {
     if let Some(id) = create(client, environment).await? {
-        return Ok(Group { id, new: true, standing: vec![] });
+        return Ok(Group { id, new: true, rules: Rules::default() });
     }
     // Made beside us a moment ago, or by somebody in another case.
     let id = find(client, environment).await?.ok_or_else(|| Error::NotOurs {
@@ -96,26 +145,15 @@ pub async fn ensure(client: &ec2::Client, environment: &Environment) -> Result<G
 
 /// Gives the load balancer's group just the rules that the environment wants.
 pub async fn settle(client: &ec2::Client, environment: &Environment, group: &Group) -> Result<Step> {
-    let difference = differ(environment, &group.id, &group.standing);
-    change_rules(client, environment, &group.id, &difference).await?;
+    let difference = differ(environment, &group.id, &group.rules.standing);
+    change_rules(client, environment, &group.id, &difference).await.authorised_late(!environment.complete)?;
     Ok(if group.new { Step::new(RESOURCE, &group.id, Outcome::Created) } else { difference.step(&group.id) })
 }
 
-/// The rules of the load balancer's group and of those that are to admit it; no rule of theirs names one that is not made.
-pub async fn standing(
-    client: &ec2::Client,
-    environment: &Environment,
-    group: Option<&String>,
-) -> Result<Vec<SecurityGroupRule>> {
-    let Some(group) = group else { return Ok(vec![]) };
-    let groups = environment.groups_to_open.iter().chain([group]).cloned().collect();
-    rules(client, vec![Filter::builder().name("group-id").set_values(Some(groups)).build()]).await
-}
-
 /// What [`ensure`] and [`settle`] would do.
-pub fn plan(environment: &Environment, found: Option<&String>, standing: &[SecurityGroupRule]) -> Step {
+pub fn plan(environment: &Environment, found: Option<&String>, rules: &Rules) -> Step {
     match found {
-        Some(id) => differ(environment, id, standing).step(id),
+        Some(id) => differ(environment, id, &rules.standing).step(id),
         None => Step::new(RESOURCE, "", Outcome::Created),
     }
 }
@@ -301,8 +339,8 @@ fn admits(group: &SecurityGroup, port: u16, ranges: &[IpNet]) -> bool {
 
 /// The rules in the instances' groups that admit the load balancer's, `front`; tagged ours.
 pub async fn open(client: &ec2::Client, environment: &Environment, front: &Group) -> Result<Vec<Step>> {
-    let Group { id, standing, .. } = front;
-    let steps = plan_open(environment, id, standing).into_iter().map(async |mut step| {
+    let Group { id, rules, .. } = front;
+    let steps = plan_open(environment, id, rules).into_iter().map(async |mut step| {
         if step.outcome == Outcome::Created {
             step.outcome = admit(client, environment, &step.id, id).await?;
         }
@@ -313,9 +351,9 @@ pub async fn open(client: &ec2::Client, environment: &Environment, front: &Group
 }
 
 /// What [`open`] would do.
-pub fn plan_open(environment: &Environment, front: &str, standing: &[SecurityGroupRule]) -> Vec<Step> {
+pub fn plan_open(environment: &Environment, front: &str, rules: &Rules) -> Vec<Step> {
     let row = |group: &String| {
-        let stands = standing.iter().any(|rule| lets_in(rule, group, front, environment.port));
+        let stands = rules.standing.iter().any(|rule| lets_in(rule, group, front, environment.port));
         Step::new(RULE, group, if stands { Outcome::Found } else { Outcome::Created })
     };
     environment.groups_to_open.iter().map(row).collect()
@@ -382,6 +420,13 @@ pub async fn ours(client: &ec2::Client, stack: &str, environment: Option<&str>) 
     Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
 }
 
+/// The groups of a domain's environments of a stack.
+pub async fn of_domain(client: &ec2::Client, stack: &str, domain: &str) -> Result<Vec<Ours>> {
+    let tagged = [(tags::STACK, stack), (tags::DOMAIN, domain)];
+    let filters = tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec();
+    Ok(describe(client, filters).await?.iter().map(Ours::from).collect())
+}
+
 /// The groups of these names in all VPCs, whosever.
 pub async fn named(client: &ec2::Client, names: impl IntoIterator<Item = String>) -> Result<Vec<SecurityGroup>> {
     let names = names.into_iter().collect();
@@ -389,25 +434,30 @@ pub async fn named(client: &ec2::Client, names: impl IntoIterator<Item = String>
 }
 
 /// A rule of ours in somebody's group.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenRule {
     pub id: String,
     pub group: String,
 }
 
+impl From<&SecurityGroupRule> for OpenRule {
+    fn from(rule: &SecurityGroupRule) -> Self {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        OpenRule { id: text(rule.security_group_rule_id()), group: text(rule.group_id()) }
+    }
+}
+
 /// The rules that [`open`] made, wherever they stand.
 pub async fn open_rules(client: &ec2::Client, stack: &str, environment: &str) -> Result<Vec<OpenRule>> {
+    Ok(tagged_rules(client, stack, environment).await?.iter().map(OpenRule::from).collect())
+}
+
+async fn tagged_rules(client: &ec2::Client, stack: &str, environment: &str) -> Result<Vec<SecurityGroupRule>> {
     let tagged = [(tags::STACK, stack), (tags::ENVIRONMENT, environment)];
-    let found = rules(client, tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec()).await?;
-    Ok(found
-        .into_iter()
-        // Those of the load balancer's own group, which go with it, admit ranges.
-        .filter(|rule| rule.referenced_group_info().is_some())
-        .map(|rule| OpenRule {
-            id: rule.security_group_rule_id.unwrap_or_default(),
-            group: rule.group_id.unwrap_or_default(),
-        })
-        .collect())
+    let mut found = rules(client, tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec()).await?;
+    // Those of the load balancer's own group, which go with it, admit ranges.
+    found.retain(|rule| rule.referenced_group_info().is_some());
+    Ok(found)
 }
 
 /// Takes back a rule of ours. Again is safe.
@@ -430,9 +480,12 @@ pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
         .unless(&["InvalidGroup.NotFound"]);
     match deleted {
         Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => {
-            let referring = describe(client, vec![filter("ip-permission.group-id", id)]).await?;
-            let others = referring.iter().filter_map(|group| group.group_id()).filter(|other| *other != id);
-            check_held(id, others.map(|other| format!("a rule in {other}")).collect())?;
+            let naming = async |field: &str| describe(client, vec![filter(field, id)]).await;
+            let (ingress, egress) =
+                tokio::try_join!(naming("ip-permission.group-id"), naming("egress.ip-permission.group-id"))?;
+            let referring = ingress.iter().chain(&egress).filter_map(|group| group.group_id());
+            let others: BTreeSet<&str> = referring.filter(|other| *other != id).collect();
+            check_held(id, others.into_iter().map(|other| format!("a rule in {other}")).collect())?;
             Err(Error::StillDeleting(format!("security group {id}: {}", refusal.message)))
         }
         other => other.map(drop),
@@ -450,7 +503,7 @@ pub async fn check_released(client: &ec2::Client, id: &str) -> Result<()> {
     let (lingering, foreign): (Vec<_>, Vec<_>) = answer
         .network_interfaces()
         .iter()
-        .partition(|interface| interface.description().is_some_and(|text| text.starts_with("ELB app/")));
+        .partition(|interface| interface.description().is_some_and(|text| text.starts_with(INTERFACES)));
     let foreign = foreign.iter().filter_map(|interface| interface.network_interface_id());
     check_held(id, foreign.map(|id| format!("network interface {id}")).collect())?;
     if lingering.is_empty() {
@@ -465,7 +518,7 @@ fn check_held(id: &str, by: Vec<String>) -> Result<()> {
         return Ok(());
     }
     Err(Error::TeardownIncomplete(format!(
-        "security group {id} is held by {}, which is not ours; remove it there, then tear down again",
+        "{id} is held by {}, which is not ours; remove that there, then tear down again",
         by.join(" and ")
     )))
 }
@@ -500,5 +553,30 @@ mod tests {
             differ(&environment, "sg-1", &standing).step("sg-1").changes,
             ["+ tcp 443 from 0.0.0.0/0", "- tcp 22 from 10.0.0.0/8", "- all from pl-1"]
         );
+    }
+
+    #[test]
+    fn a_rule_of_ours_that_no_instance_needs_is_former() {
+        let mut environment = Environment::example();
+        environment.groups_to_open = vec!["sg-web".into()];
+        let open = |id: &str, group: &str, port: i32| {
+            let front = ec2::types::ReferencedSecurityGroup::builder().group_id("sg-1").build();
+            SecurityGroupRule::builder()
+                .security_group_rule_id(id)
+                .group_id(group)
+                .ip_protocol("tcp")
+                .from_port(port)
+                .to_port(port)
+                .referenced_group_info(front)
+                .build()
+        };
+        let ours = vec![open("r-1", "sg-web", 80), open("r-2", "sg-web", 8080), open("r-3", "sg-old", 80)];
+        let rules = Rules { standing: vec![], ours };
+        let former = rules.former(&environment, "sg-1");
+        let ids: Vec<(&str, &str)> = former.iter().map(|it| (it.rule.id.as_str(), it.rule.group.as_str())).collect();
+        assert_eq!(ids, [("r-2", "sg-web"), ("r-3", "sg-old")]);
+        assert_eq!(former[0].step(), Step::removed(RULE, "sg-web", "tcp 8080 from sg-1"));
+        environment.groups_to_open.clear();
+        assert_eq!(rules.former(&environment, "sg-1").len(), 3);
     }
 }

@@ -30,6 +30,11 @@ impl Step {
         Step { resource: resource.into(), id: id.into(), outcome, changes: vec![] }
     }
 
+    /// Of what stood and goes, with what it was.
+    pub fn removed(resource: &str, id: impl Into<String>, what: impl Display) -> Self {
+        Step { changes: vec![format!("- {what}")], ..Step::new(resource, id, Outcome::Removed) }
+    }
+
     /// Of what stood already: found as wanted, or with these changes.
     pub fn settled(resource: &str, id: impl Into<String>, changes: Vec<String>) -> Self {
         let outcome = if changes.is_empty() { Outcome::Found } else { Outcome::Changed };

@@ -1,12 +1,14 @@
 //! The target group: where the load balancer sends requests, and how it checks the instances' health.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
     Matcher, ProtocolEnum, TargetDescription, TargetGroup, TargetHealthDescription, TargetHealthStateEnum,
     TargetTypeEnum,
 };
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::{Call, Codes, Error, Result};
@@ -16,6 +18,7 @@ use crate::tags::Tags;
 
 /// In the rows of answers.
 const RESOURCE: &str = "target group";
+const TARGET: &str = "target";
 
 /// The target group of a name, whosever.
 pub async fn describe(client: &elb::Client, name: &str) -> Result<Option<TargetGroup>> {
@@ -39,7 +42,7 @@ pub async fn ensure(
         Some(group) => {
             let step = plan(environment, Some(&group));
             if step.outcome == Outcome::Changed {
-                set_health_check(client, environment, &step.id).await?;
+                set_health_check(client, environment, &step.id).await.authorised_late(!environment.complete)?;
             }
             step
         }
@@ -120,75 +123,103 @@ async fn set_health_check(client: &elb::Client, environment: &Environment, arn: 
         .map(drop)
 }
 
-/// Makes the environment's instances, on its port, the only targets of a group; `new`: the group has none yet. Answers
-/// besides the rows whether they were that already, and healthy.
-pub async fn register(
-    client: &elb::Client,
-    environment: &Environment,
-    arn: &str,
-    new: bool,
-) -> Result<(Vec<Step>, bool)> {
+/// What was found of the targets of a group, and done about it.
+#[derive(Debug)]
+pub struct Registered {
+    pub steps: Vec<Step>,
+    /// The environment's instances, on its port, were targets already, and healthy.
+    pub healthy: bool,
+    /// [`retire`]'s, once those are.
+    pub former: Vec<FormerTarget>,
+}
+
+impl Registered {
+    fn of(environment: &Environment, standing: &[Target]) -> Self {
+        let Difference { missing, found, former } = differ(environment, standing);
+        let missing = missing.into_iter().map(|id| Step::new(TARGET, id, Outcome::Created));
+        let steps = missing.chain(found.into_iter().map(|id| Step::new(TARGET, id, Outcome::Found))).collect();
+        Registered { steps, healthy: ills(environment, standing).is_empty(), former }
+    }
+}
+
+/// Makes the environment's instances, on its port, targets of a group beside those that it has; `new`: it has none yet.
+pub async fn register(client: &elb::Client, environment: &Environment, arn: &str, new: bool) -> Result<Registered> {
     let standing = if new { vec![] } else { targets(client, arn).await? };
-    let difference = differ(environment, &standing);
-    let Difference { missing, excess, .. } = &difference;
-    let descriptions = |targets: &[(&str, i32)]| {
-        targets.iter().map(|(id, port)| TargetDescription::builder().id(*id).port(*port).build()).collect()
-    };
+    let Difference { missing, .. } = differ(environment, &standing);
     if !missing.is_empty() {
+        let port = environment.port.into();
+        let missing = missing.iter().map(|id| TargetDescription::builder().id(*id).port(port).build()).collect();
         client
             .register_targets()
             .target_group_arn(arn)
-            .set_targets(Some(descriptions(missing)))
+            .set_targets(Some(missing))
             .send()
             .await
             .call("elasticloadbalancing:RegisterTargets")
-            .appears_late(&["TargetGroupNotFound"])?;
+            .appears_late(&["TargetGroupNotFound"])
+            .authorised_late(new || !environment.complete)?;
     }
-    if !excess.is_empty() {
-        client
-            .deregister_targets()
-            .target_group_arn(arn)
-            .set_targets(Some(descriptions(excess)))
-            .send()
-            .await
-            .call("elasticloadbalancing:DeregisterTargets")?;
-    }
-    Ok((difference.steps(), ills(environment, &standing).is_empty()))
+    Ok(Registered::of(environment, &standing))
 }
 
 /// What [`register`] would do to the targets of a group, `None` where it is to be made.
-pub async fn plan_targets(client: &elb::Client, environment: &Environment, arn: Option<&str>) -> Result<Vec<Step>> {
+pub async fn plan_targets(client: &elb::Client, environment: &Environment, arn: Option<&str>) -> Result<Registered> {
     let standing = match arn {
         Some(arn) => targets(client, arn).await?,
         None => vec![],
     };
-    Ok(differ(environment, &standing).steps())
+    Ok(Registered::of(environment, &standing))
 }
 
-/// The targets to deregister, to register, and those that stand as wanted, by id and port.
+/// The instances to register, those that stand as wanted, and the targets that are not wanted any more.
 struct Difference<'a> {
-    excess: Vec<(&'a str, i32)>,
-    missing: Vec<(&'a str, i32)>,
-    found: Vec<(&'a str, i32)>,
+    missing: Vec<&'a str>,
+    found: Vec<&'a str>,
+    former: Vec<FormerTarget>,
 }
 
-impl Difference<'_> {
-    fn steps(&self) -> Vec<Step> {
-        let all = [(&self.excess, Outcome::Removed), (&self.missing, Outcome::Created), (&self.found, Outcome::Found)];
-        all.iter().flat_map(|(targets, to)| targets.iter().map(|(id, _)| Step::new("target", *id, *to))).collect()
+fn differ<'a>(environment: &'a Environment, standing: &[Target]) -> Difference<'a> {
+    let standing: Vec<&Target> = standing.iter().filter(|target| !target.is_draining()).collect();
+    let ids = environment.instances.iter().map(|instance| instance.id.as_str());
+    let (found, missing) = ids.partition(|id| standing.iter().any(|target| target.is(id, environment.port)));
+    let is_wanted = |target: &Target| environment.instances.iter().any(|it| target.is(&it.id, environment.port));
+    let former = standing.into_iter().filter(|target| !is_wanted(target));
+    let former = former.map(|target| FormerTarget { id: target.id.clone(), port: target.port }).collect();
+    Difference { missing, found, former }
+}
+
+/// A registered target that is not wanted any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerTarget {
+    pub id: String,
+    pub port: i32,
+}
+
+impl FormerTarget {
+    pub fn step(&self) -> Step {
+        Step::removed(TARGET, &self.id, format!("port {}", self.port))
     }
 }
 
-fn differ<'a>(environment: &'a Environment, standing: &'a [Target]) -> Difference<'a> {
-    let standing: Vec<(&str, i32)> = standing
+/// Deregisters targets. Again is safe. Answers whether one was in use until now: the load balancer may go on sending to it
+/// for a moment.
+pub async fn retire(client: &elb::Client, arn: &str, former: &[FormerTarget]) -> Result<bool> {
+    if former.is_empty() {
+        return Ok(false);
+    }
+    let standing = targets(client, arn).await?;
+    let is_former = |target: &&Target| former.iter().any(|it| target.id == it.id && target.port == it.port);
+    let in_use: Vec<TargetDescription> = standing
         .iter()
         .filter(|target| !target.is_draining())
-        .map(|target| (target.id.as_str(), target.port))
+        .filter(is_former)
+        .map(|target| TargetDescription::builder().id(&target.id).port(target.port).build())
         .collect();
-    let wanted = environment.instances.iter().map(|instance| (instance.id.as_str(), i32::from(environment.port)));
-    let (found, missing): (Vec<_>, Vec<_>) = wanted.partition(|target| standing.contains(target));
-    let excess = standing.into_iter().filter(|target| !found.contains(target)).collect();
-    Difference { excess, missing, found }
+    if in_use.is_empty() {
+        return Ok(false);
+    }
+    let call = client.deregister_targets().target_group_arn(arn).set_targets(Some(in_use));
+    call.send().await.call("elasticloadbalancing:DeregisterTargets").map(|_| true)
 }
 
 /// A registered target and its health.
@@ -202,6 +233,10 @@ pub struct Target {
 }
 
 impl Target {
+    fn is(&self, id: &str, port: u16) -> bool {
+        self.id == id && self.port == i32::from(port)
+    }
+
     /// Deregistered, and still shown for its deregistration delay (ELB user guide, target health).
     fn is_draining(&self) -> bool {
         self.state == TargetHealthStateEnum::Draining
@@ -241,15 +276,34 @@ pub async fn targets(client: &elb::Client, arn: &str) -> Result<Vec<Target>> {
 /// # Errors
 /// [`Error::TargetsNotHealthy`] with each target's state, ELB's reason and what to look at.
 pub async fn check_health(client: &elb::Client, environment: &Environment, arn: &str) -> Result<()> {
-    let ill = ills(environment, &targets(client, arn).await?);
-    if ill.is_empty() { Ok(()) } else { Err(Error::TargetsNotHealthy(ill.join("; "))) }
+    let standing = targets(client, arn).await?;
+    let mut ill = ills(environment, &standing);
+    if ill.is_empty() {
+        return Ok(());
+    }
+    ill.extend(serving_on(environment, &standing));
+    Err(Error::TargetsNotHealthy(ill.join("; ")))
+}
+
+/// What serves in place of those that are not healthy. Where the environment did not stand before, nothing stays.
+fn serving_on(environment: &Environment, targets: &[Target]) -> Option<String> {
+    let former = differ(environment, targets).former;
+    let serves = |it: &&FormerTarget| {
+        targets.iter().any(|target| {
+            target.id == it.id && target.port == it.port && target.state == TargetHealthStateEnum::Healthy
+        })
+    };
+    let serving: Vec<String> =
+        former.iter().filter(serves).map(|target| format!("{} on port {}", target.id, target.port)).collect();
+    let serves_on = environment.complete && !serving.is_empty();
+    serves_on.then(|| format!("the former targets stay and serve: {}", serving.join(", ")))
 }
 
 /// What is wrong with each instance of the environment that is not healthy.
 fn ills(environment: &Environment, targets: &[Target]) -> Vec<String> {
     let mut ill = vec![];
     for instance in &environment.instances {
-        match targets.iter().find(|target| target.id == instance.id && target.port == i32::from(environment.port)) {
+        match targets.iter().find(|target| target.is(&instance.id, environment.port)) {
             Some(target) if target.state == TargetHealthStateEnum::Healthy => {}
             Some(target) => ill.push(format!(
                 "{} is {} ({}): {}",
@@ -271,9 +325,14 @@ fn advice(target: &Target, environment: &Environment) -> String {
         "Target.Timeout" => format!(
             "is the service running and listening on 0.0.0.0:{port}, and do the instance's security group and network ACL admit the load balancer on that port?"
         ),
+        // A matcher with 3xx would pass a backend that redirects every request to itself.
+        "Target.ResponseCodeMismatch" if is_redirect(&target.reason) => format!(
+            "a health check follows no redirect. Have the backend answer {path} itself, and redirect to HTTPS only what comes without X-Forwarded-Proto: https; or give another healthCheck.path"
+        ),
+        // Frameworks with a list of allowed hosts answer 400 to such a Host.
         "Target.ResponseCodeMismatch" => format!(
-            "make http://localhost:{port}{path} on the instance answer {}, or give another healthCheck.path or healthCheck.matcher",
-            environment.health_check.matcher
+            "the health check wants {} of `curl -i -H 'Host: <private address>:{port}' http://localhost:{port}{path}` on the instance. Its Host header is the instance's private address, not {}: a backend that goes by host names has to answer that too, by its default server or an allowed host. Or give another healthCheck.path or healthCheck.matcher",
+            environment.health_check.matcher, environment.domain
         ),
         "Target.FailedHealthChecks" => format!("does `curl -i http://localhost:{port}{path}` work on the instance?"),
         "Target.NotInUse" => {
@@ -284,19 +343,69 @@ fn advice(target: &Target, environment: &Environment) -> String {
     }
 }
 
+/// ELB's words have the codes at their end: `Health checks failed with these codes: [301]`.
+fn is_redirect(reason: &str) -> bool {
+    let codes = reason.rsplit('[').next().unwrap_or_default();
+    codes.split(|c: char| !c.is_ascii_digit()).any(|code| code.len() == 3 && code.starts_with('3'))
+}
+
 /// The target group of an environment as teardown sees it.
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub arn: String,
+    pub vpc: String,
     pub tags: Tags,
-    /// Its targets.
-    pub instances: HashSet<String>,
 }
 
-/// ARN of the target group of this environment's name, whosever it is.
-pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<String>> {
-    let found = describe(client, &crate::environment::target_group_name(environment)).await?;
-    Ok(found.and_then(|group| group.target_group_arn))
+impl Ours {
+    pub fn of(described: &TargetGroup, tags: Tags) -> Self {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ours { arn: text(described.target_group_arn()), vpc: text(described.vpc_id()), tags }
+    }
+
+    /// What may use its instances too.
+    pub fn beside(&self) -> Beside {
+        Beside { arn: self.arn.clone(), vpc: self.vpc.clone() }
+    }
+}
+
+/// The other target groups of a target group's VPC.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside {
+    arn: String,
+    vpc: String,
+}
+
+/// The target group of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<TargetGroup>> {
+    describe(client, &crate::environment::target_group_name(environment)).await
+}
+
+/// What uses some instances by another target group that a load balancer sends to, whosever that is, in words by the id of
+/// the instance: targets by instance id lie in the group's own VPC (ELB user guide, target type).
+pub async fn users(client: &elb::Client, beside: &Beside, ids: &HashSet<String>) -> Result<HashMap<String, String>> {
+    let all = client.describe_target_groups().into_paginator().items().send().try_collect();
+    let all: Vec<TargetGroup> = all.await.call("elasticloadbalancing:DescribeTargetGroups")?;
+    let serves = |group: &&TargetGroup| {
+        group.vpc_id() == Some(&beside.vpc)
+            && group.target_group_arn() != Some(&beside.arn)
+            && !group.load_balancer_arns().is_empty()
+    };
+    let others = all
+        .iter()
+        .filter(serves)
+        .map(async |group| Result::Ok((group, instances(client, group.target_group_arn().unwrap_or_default()).await?)));
+    let mut users = HashMap::new();
+    for other in join_all(others).await {
+        let (group, instances) = other?;
+        let name = group.target_group_name().unwrap_or_default();
+        let user = match name.strip_suffix(crate::environment::TARGET_GROUP_SUFFIX) {
+            Some(environment) => format!("environment {environment}"),
+            None => format!("target group {name}"),
+        };
+        users.extend(instances.into_iter().filter(|id| ids.contains(id)).map(|id| (id, user.clone())));
+    }
+    Ok(users)
 }
 
 /// The instances of a group's targets, without those that were deregistered and still drain.
@@ -350,25 +459,58 @@ mod tests {
         assert_eq!(plan(&environment, None), Step::new(RESOURCE, "", Outcome::Created));
     }
 
+    fn target(id: &str, port: i32, state: TargetHealthStateEnum, reason: &str) -> Target {
+        Target { id: id.into(), port, state, reason: reason.into() }
+    }
+
     #[test]
-    fn targets_go_come_and_stay() {
-        let target = |id: &str, port: i32, state: TargetHealthStateEnum| Target {
-            id: id.into(),
-            port,
-            state,
-            reason: String::new(),
-        };
-        let rows = |standing: &[Target]| -> Vec<(String, Outcome)> {
-            let steps = differ(&Environment::example(), standing).steps();
-            steps.into_iter().map(|step| (step.id, step.outcome)).collect()
-        };
-        let (i1, i2) = (|| "i-1".to_owned(), || "i-2".to_owned());
+    fn targets_come_and_stay_and_former_ones_wait() {
         use TargetHealthStateEnum::{Draining, Healthy, Unhealthy};
-        assert_eq!(rows(&[]), [(i1(), Outcome::Created)]);
-        assert_eq!(rows(&[target("i-1", 80, Unhealthy)]), [(i1(), Outcome::Found)]);
-        assert_eq!(rows(&[target("i-1", 80, Draining)]), [(i1(), Outcome::Created)]);
-        assert_eq!(rows(&[target("i-1", 8080, Healthy)]), [(i1(), Outcome::Removed), (i1(), Outcome::Created)]);
-        let both = [target("i-2", 80, Healthy), target("i-1", 80, Healthy)];
-        assert_eq!(rows(&both), [(i2(), Outcome::Removed), (i1(), Outcome::Found)]);
+        let of = |standing: &[(&str, i32, TargetHealthStateEnum)]| {
+            let standing: Vec<Target> =
+                standing.iter().map(|(id, port, state)| target(id, *port, state.clone(), "")).collect();
+            let Registered { steps, healthy, former } = Registered::of(&Environment::example(), &standing);
+            let rows: Vec<(String, Outcome)> = steps.into_iter().map(|step| (step.id, step.outcome)).collect();
+            let former: Vec<(String, i32)> = former.into_iter().map(|target| (target.id, target.port)).collect();
+            (rows, healthy, former)
+        };
+        let row = |outcome: Outcome| vec![("i-1".to_owned(), outcome)];
+        assert_eq!(of(&[]), (row(Outcome::Created), false, vec![]));
+        assert_eq!(of(&[("i-1", 80, Healthy)]), (row(Outcome::Found), true, vec![]));
+        assert_eq!(of(&[("i-1", 80, Unhealthy)]), (row(Outcome::Found), false, vec![]));
+        assert_eq!(of(&[("i-1", 80, Draining)]), (row(Outcome::Created), false, vec![]));
+        let other_port = of(&[("i-1", 8080, Healthy)]);
+        assert_eq!(other_port, (row(Outcome::Created), false, vec![("i-1".to_owned(), 8080)]));
+        let other_instance = of(&[("i-2", 80, Healthy), ("i-1", 80, Healthy)]);
+        assert_eq!(other_instance, (row(Outcome::Found), true, vec![("i-2".to_owned(), 80)]));
+    }
+
+    #[test]
+    fn an_error_says_that_the_former_targets_serve_on() {
+        use TargetHealthStateEnum::{Healthy, Unhealthy};
+        let mut environment = Environment { complete: true, ..Environment::example() };
+        let standing =
+            [target("i-1", 80, Unhealthy, ""), target("i-2", 80, Healthy, ""), target("i-3", 80, Unhealthy, "")];
+        let said = |environment: &Environment| serving_on(environment, &standing);
+        assert_eq!(said(&environment).unwrap(), "the former targets stay and serve: i-2 on port 80");
+        assert_eq!(serving_on(&environment, &standing[..1]), None);
+        environment.complete = false;
+        assert_eq!(said(&environment), None);
+    }
+
+    #[test]
+    fn advice_on_a_wrong_status_is_of_the_host_or_of_the_redirect() {
+        let said = |codes: &str| {
+            let reason = format!("Target.ResponseCodeMismatch: Health checks failed with these codes: {codes}");
+            advice(&target("i-1", 80, TargetHealthStateEnum::Unhealthy, &reason), &Environment::example())
+        };
+        for word in ["Host", "private address", "not api.example.com", "default server", "allowed host"] {
+            assert!(said("[400]").contains(word), "{word}");
+        }
+        assert!(said("[400]").contains("healthCheck.matcher"));
+        for codes in ["[301]", "[302]", "[200, 308]"] {
+            assert!(said(codes).contains("X-Forwarded-Proto"), "{codes}");
+            assert!(!said(codes).contains("matcher"), "{codes}");
+        }
     }
 }

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from .aws.authority import Authority
+from .aws.endpoints import ACCOUNT, REGION
 from .aws.local import LocalAws
 from .aws.stack import InvocationFailed, Stack
 from .aws.support import MADE_BY_CREATE_ALB
-from .aws.world import World, differences, snapshot
+from .aws.world import ZONES, World, differences, snapshot
 
 # AWS seconds after which nothing that AWS was asked for takes time any more.
 SETTLED = 1800
@@ -84,12 +85,16 @@ def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> 
     [instance] = environment.pop("instances")
     assert instance["id"] == world.instances[0]
     assert world.public_ip in instance["addresses"]
-    assert sorted(environment.pop("subnets")) == sorted(world.subnets)
+    assert dict(zip(environment.pop("subnets"), environment.pop("zones"), strict=True)) == dict(
+        zip(world.subnets, ZONES, strict=True)
+    )
     at_domain = environment.pop("atDomain")
     assert [record["values"] for record in at_domain["addresses"]] == [[world.public_ip]]
     assert at_domain["ownership"] is None
     assert environment == {
         "stack": "albatross",
+        "region": REGION,
+        "account": ACCOUNT,
         "name": world.name,
         "domain": world.domain,
         "zone": {"id": world.zone, "name": world.domain.partition(".")[2]},
@@ -107,6 +112,8 @@ def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> 
         "allowedCidrs": ["0.0.0.0/0"],
         "tlsPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
         "hstsMaxAge": 300,
+        "redirect": 302,
+        "dropInvalidHeaders": True,
         "ipAddressType": "ipv4",
         "certificateArn": None,
         "dns": "takeover",
@@ -154,6 +161,25 @@ def in_a_private_zone(world: World) -> str:
 def with_a_private_subnet(world: World) -> dict:
     private = world.subnet(world.vpc, "10.0.9.0/24", "us-east-1c")
     return world.input | {"subnets": [*world.subnets, private]}
+
+
+def with_a_small_subnet(world: World) -> dict:
+    small = world.subnet(world.vpc, "10.0.9.0/28", "us-east-1c")
+    return world.input | {"subnets": [*world.subnets, small]}
+
+
+def with_ipv6_ranges_alone(world: World) -> dict:
+    ipv6(world)
+    return world.input | {"ipAddressType": "dualstack"}
+
+
+def ipv6(world: World) -> None:
+    """An IPv6 range for each subnet, and no route."""
+    ec2 = world.aws.client("ec2")
+    vpc = ec2.associate_vpc_cidr_block(VpcId=world.vpc, AmazonProvidedIpv6CidrBlock=True)
+    prefix = vpc["Ipv6CidrBlockAssociation"]["Ipv6CidrBlock"].removesuffix("00::/56")
+    for number, subnet in enumerate(world.subnets):
+        ec2.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock=f"{prefix}0{number}::/64")
 
 
 def with_a_private_zone(world: World) -> dict:
@@ -210,6 +236,15 @@ BAD_INPUT = {
     "name with capitals": (with_field(name="Api"), "$.name"),
     "port 0": (with_field(port=0), "$.port"),
     "port as text": (with_field(port="80"), "$.port"),
+    "address for a CIDR": (with_field(allowedCidrs=["203.0.113.7"]), "$.allowedCidrs[0]"),
+    "more CIDRs than a group has rules for": (
+        with_field(allowedCidrs=[f"10.0.{n}.0/24" for n in range(31)]),
+        "$.allowedCidrs",
+    ),
+    "the console's own first input": (lambda _: {"Comment": "Insert your JSON here"}, "$"),
+    "redirect of another kind": (with_field(redirect=307), "$.redirect"),
+    "subnet too small": (with_a_small_subnet, "$.subnets[2]"),
+    "dualstack without a way in": (with_ipv6_ranges_alone, "$.ipAddressType"),
     "bad CIDR": (with_field(allowedCidrs=["0.0.0.0/0", "10.0.0.0/33"]), "$.allowedCidrs[1]"),
     "CIDR with host bits": (with_field(allowedCidrs=["10.0.0.1/8"]), "$.allowedCidrs[0]"),
     "health check's path": (with_field(healthCheck={"path": "health"}), "$.healthCheck.path"),
@@ -237,6 +272,86 @@ def test_bad_input_is_refused_by_path(
     assert message.partition(": ")[0] == path, message
     assert stack.changes(mark) == []
     assert differences(before, snapshot(aws)) == []
+
+
+UNFIT = {
+    "in a Local Zone": (lambda world: world.local_zone_subnet(2), "us-east-1-bos-1a"),
+    "on an Outpost": (lambda world: world.outpost_subnet(2, "us-east-1c"), "outpost/"),
+    "too small": (lambda world: world.public_subnet(2, "us-east-1c", 28), "/28"),
+    "with few addresses": (lambda world: world.small_subnet(2, "us-east-1c", free=7), "7 free addresses"),
+    "blocked": (lambda world: blocked(world, "block-bidirectional"), "Block Public Access"),
+    "blocked inward": (lambda world: blocked(world, "block-ingress"), "Block Public Access"),
+}
+
+
+def blocked(world: World, mode: str) -> str:
+    world.block_public_access(mode, but=tuple(world.subnets))
+    return world.public_subnet(2, "us-east-1c")
+
+
+@pytest.mark.parametrize(("make", "word"), UNFIT.values(), ids=UNFIT)
+def test_a_subnet_that_a_load_balancer_does_not_take_is_never_chosen_and_refused_by_name(
+    stack: Stack, world: World, make: Callable[[World], str], word: str
+) -> None:
+    subnet = make(world)
+    chosen = stack.invoke("check-input", {"input": world.input | {"zones": "all"}})
+    assert sorted(chosen["subnets"]) == sorted(world.subnets)
+    given = world.input | {"subnets": [*world.subnets, subnet]}
+    message = fails(stack, "check-input", {"input": given}, "InvalidInput")
+    assert message.startswith(f"$.subnets[2]: {subnet} ")
+    assert word in message
+
+
+def test_an_instance_in_a_local_zone_is_refused_by_name(stack: Stack, world: World) -> None:
+    instance = world.instance(world.local_zone_subnet(2), world.group)
+    given = world.input | {"instances": [*world.instances, instance]}
+    message = fails(stack, "check-input", {"input": given}, "InvalidInput")
+    assert message.startswith("$.instances[1]: lies in us-east-1-bos-1a, ")
+
+
+def test_the_load_balancers_own_addresses_do_not_count_against_its_subnets(
+    stack: Stack, world: World
+) -> None:
+    full = [world.small_subnet(2, "us-east-1a"), world.small_subnet(3, "us-east-1b")]
+    event = {"input": world.input | {"subnets": full}}
+    environment = stack.invoke("check-input", event)
+    stack.invoke("create-alb", {"environment": environment})
+    assert [world.free_addresses(subnet) for subnet in full] == [7, 7]
+    assert stack.invoke("check-input", event)["subnets"] == full
+    # For another environment they are not free.
+    event["input"] |= {"name": "other"}
+    assert fails(stack, "check-input", event, "InvalidInput").startswith("$.subnets[0]: ")
+
+
+def test_dualstack_needs_a_way_in_by_ipv6(aws: LocalAws, stack: Stack, world: World) -> None:
+    ipv6(world)
+    ec2 = aws.client("ec2")
+    event = {"input": world.input | {"ipAddressType": "dualstack"}}
+    outward = ec2.create_egress_only_internet_gateway(VpcId=world.vpc)["EgressOnlyInternetGateway"]
+    filters = [{"Name": "association.subnet-id", "Values": world.subnets}]
+    [table] = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    route = {"RouteTableId": table["RouteTableId"], "DestinationIpv6CidrBlock": "::/0"}
+    ec2.create_route(**route, EgressOnlyInternetGatewayId=outward["EgressOnlyInternetGatewayId"])
+    message = fails(stack, "check-input", event, "InvalidInput")
+    assert message.startswith("$.ipAddressType: ")
+    assert all(f"{subnet} has no route ::/0" in message for subnet in world.subnets)
+    ec2.delete_route(**route)
+    [gateway] = [
+        known["GatewayId"] for known in table["Routes"] if known.get("GatewayId", "").startswith("igw-")
+    ]
+    ec2.create_route(**route, GatewayId=gateway)
+    assert sorted(stack.invoke("check-input", event)["subnets"]) == sorted(world.subnets)
+
+
+def test_a_comment_is_no_field_of_any_input(stack: Stack, world: World) -> None:
+    comment = {"Comment": "Insert your JSON here"}
+    assert stack.invoke("check-input", {"input": world.input | comment})["domain"] == world.domain
+    assert night(stack, **comment)["environments"] == []
+    assert stack.invoke("teardown", {"input": {"domain": world.domain} | comment})["items"] is not None
+    message = fails(stack, "check-input", {"input": comment}, "InvalidInput")
+    assert '{"domain": "api.example.com", "instances": ["i-' in message
+    message = fails(stack, "teardown", {"input": comment}, "InvalidInput")
+    assert '{"domain": "api.example.com"}' in message
 
 
 def test_the_default_group_is_opened_with_its_users_consent(stack: Stack, world: World) -> None:
@@ -280,13 +395,58 @@ def test_create_alb_follows_the_instances(
     replaced = stack.invoke("check-input", {"input": other_input})
     answer = stack.invoke("create-alb", {"environment": replaced})
     assert {"resource": "target", "id": other, "outcome": "created"} in answer["steps"]
-    health = aws.client("elbv2").describe_target_health(TargetGroupArn=answer["targetGroupArn"])
-    targets = {
+    [former] = world.instances
+    assert targets(aws, answer) == {former, other}
+    assert answer["former"] == {"targets": [{"id": former, "port": 80}], "rules": [], "zones": []}
+    event = {"environment": replaced} | answer
+    gone = [{"resource": "target", "id": former, "outcome": "removed", "changes": ["- port 80"]}]
+    assert stack.invoke("retire-former", event)["steps"] == gone
+    assert targets(aws, answer) == {other}
+    # Its answer lost: the same again.
+    mark = len(aws.calls())
+    assert stack.invoke("retire-former", event)["steps"] == gone
+    assert stack.changes(mark) == []
+    assert "former" not in stack.invoke("create-alb", {"environment": replaced})
+
+
+def targets(aws: LocalAws, event: dict) -> set[str]:
+    """The instances that the load balancer sends to."""
+    health = aws.client("elbv2").describe_target_health(TargetGroupArn=event["targetGroupArn"])
+    return {
         target["Target"]["Id"]
         for target in health["TargetHealthDescriptions"]
         if target["TargetHealth"]["State"] != "draining"
     }
-    assert targets == {other}
+
+
+def test_retire_former_closes_rules_when_the_load_balancer_knows_of_its_targets(
+    aws: LocalAws, stack: Stack, world: World, environment: dict
+) -> None:
+    stack.invoke("create-alb", {"environment": environment})
+    moved = stack.invoke("check-input", {"input": world.input | {"port": 8080}})
+    answer = stack.invoke("create-alb", {"environment": moved})
+    [instance] = world.instances
+    assert answer["former"]["targets"] == [{"id": instance, "port": 80}]
+    assert [rule["rule"]["group"] for rule in answer["former"]["rules"]] == [world.group]
+    event = {"environment": moved} | answer
+    message = fails(stack, "retire-former", event, "TargetsLeaving")
+    assert f"{instance} on port 80" in message
+    assert open_ports(aws, world.group) == [80, 8080]
+    steps = stack.invoke("retire-former", event)["steps"]
+    own = answer["securityGroupId"]
+    assert [(step["resource"], step["changes"]) for step in steps] == [
+        ("target", ["- port 80"]),
+        ("rule that admits the load balancer", [f"- tcp 80 from {own}"]),
+    ]
+    assert open_ports(aws, world.group) == [8080]
+    stack.invoke("retire-former", event)
+    assert open_ports(aws, world.group) == [8080]
+
+
+def open_ports(aws: LocalAws, group: str) -> list[int]:
+    """The ports that a group admits."""
+    [found] = aws.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    return sorted(rule["FromPort"] for rule in found["IpPermissions"])
 
 
 # --- request-cert and wait-validation ----------------------------------------------------------------------------
@@ -368,7 +528,7 @@ def test_a_certificate_that_timed_out_is_replaced(aws: LocalAws, stack: Stack, e
 def test_add_https_listener_makes_and_then_finds(aws: LocalAws, stack: Stack, certified: dict) -> None:
     first = stack.invoke("add-https-listener", certified)
     assert outcomes(first) == {"HTTPS listener": "created"}
-    assert first["http"]["redirects"] is False
+    assert first["http"]["redirects"] is None
     listed = stack.invoke("create-alb", certified)
     second = again(aws, stack, "add-https-listener", certified | listed)
     assert second["httpsListenerArn"] == first["httpsListenerArn"]
@@ -400,14 +560,15 @@ def test_add_https_listener_waits_for_the_certificate(aws: LocalAws, stack: Stac
 
 def test_set_redirect_replaces_in_place_and_then_finds(aws: LocalAws, stack: Stack, certified: dict) -> None:
     http = stack.invoke("add-https-listener", certified)["http"]
-    assert outcomes(stack.invoke("set-redirect", {"http": http})) == {"redirect to HTTPS": "changed"}
+    event = {"environment": certified["environment"], "http": http}
+    assert outcomes(stack.invoke("set-redirect", event)) == {"redirect to HTTPS": "changed"}
     [listener] = aws.client("elbv2").describe_listeners(ListenerArns=[http["arn"]])["Listeners"]
     [action] = listener["DefaultActions"]
-    assert (action["Type"], action["RedirectConfig"]["StatusCode"]) == ("redirect", "HTTP_301")
+    assert (action["Type"], action["RedirectConfig"]["StatusCode"]) == ("redirect", "HTTP_302")
     listed = stack.invoke("create-alb", certified)
-    http = again(aws, stack, "add-https-listener", certified | listed)["http"]
-    assert http["redirects"] is True
-    again(aws, stack, "set-redirect", {"http": http})
+    event["http"] = again(aws, stack, "add-https-listener", certified | listed)["http"]
+    assert event["http"]["redirects"] == 302
+    again(aws, stack, "set-redirect", event)
     # create-alb leaves the redirect as it is.
     again(aws, stack, "create-alb", certified, tries="CreateSecurityGroup")
 
@@ -436,7 +597,7 @@ def test_verify_https_waits_for_the_load_balancer_then_for_the_targets(
 def serving(aws: LocalAws, stack: Stack, certified: dict) -> dict:
     """The event of verify-https when all is well."""
     http = stack.invoke("add-https-listener", certified)["http"]
-    stack.invoke("set-redirect", {"http": http})
+    stack.invoke("set-redirect", {"environment": certified["environment"], "http": http})
     aws.advance(SETTLED)
     return certified
 
@@ -467,7 +628,7 @@ def test_verify_https_proves_all_of_it(aws: LocalAws, stack: Stack, world: World
     }
     details = {check["name"]: check["detail"] for check in checks}
     assert details["https health path"] == f"https://{world.domain}/health answers 200 OK"
-    assert details["http redirect"].endswith(f"answers 301 Moved Permanently to https://{world.domain}:443/")
+    assert details["http redirect"].endswith(f"answers 302 Found to https://{world.domain}:443/")
     assert stack.changes(mark) == []
 
 
@@ -529,7 +690,7 @@ def test_verify_https_names_a_redirect_that_is_missing(
     aws.client("elbv2").modify_listener(ListenerArn=http, DefaultActions=forward)
     message = fails(stack, "verify-https", serving, "HttpsNotServing")
     assert f"http://{world.domain}/" in message
-    assert f'status 404 Not Found to "", not 301 to https://{world.domain}/' in message
+    assert f'status 404 Not Found to "", not 302 to https://{world.domain}/' in message
 
 
 def test_verify_https_says_that_nothing_admits_the_load_balancer(

@@ -126,7 +126,7 @@ resource "aws_lb_listener" "http" {
     redirect {
       protocol    = "HTTPS"
       port        = "443"
-      status_code = "HTTP_301"
+      status_code = "HTTP_302"
     }
   }
 }

@@ -20,6 +20,8 @@ def main() -> None:
         print(
             f"# Load balancers listen where {aws.front_url} says; {aws.authority.root_file} signs for them."
         )
+        host, _, port = aws.dns_address.partition(":")
+        print(f"# Its hosted zones answer: dig @{host} -p {port} api.example.com")
         print(f"# The local AWS runs until Ctrl-C, {speed:g} AWS seconds a second.", flush=True)
         try:
             signal.pause()

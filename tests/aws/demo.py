@@ -203,7 +203,7 @@ class Demo:
         )
         to = plain.header("Location")
         self._check(
-            plain.status == 301 and to == f"https://{domain}:443{path}",
+            plain.status == 302 and to == f"https://{domain}:443{path}",
             f"http://{domain} answers {plain.status}, to {to}",
             plain.output,
         )

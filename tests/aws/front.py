@@ -8,6 +8,7 @@ groups admit the client.
 
 import functools
 import http.client
+import ipaddress
 import itertools
 import random
 import re
@@ -22,6 +23,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 
 from moto.acm.models import CertBundle
+from moto.ec2.models import ec2_backends
 from moto.elbv2.models import ELBv2Backend, FakeListener, FakeLoadBalancer, elbv2_backends
 from moto.elbv2.responses import ELBV2Response
 from moto.elbv2.ssl_policies import SSL_POLICIES
@@ -142,7 +144,7 @@ def forward(request: Request, load_balancer: FakeLoadBalancer, config: dict, tur
     if not admitted:
         return own_answer(504)
     seconds = float(load_balancer.attrs.get("idle_timeout.timeout_seconds", IDLE_SECONDS))
-    backend = health.backend_of(instance)
+    backend = health.backend_of(instance, int(target["Port"]))
     if backend is None:
         return own_answer(502)
     connection = http.client.HTTPConnection(backend, timeout=seconds)
@@ -439,3 +441,25 @@ def addresses() -> dict[str, str]:
     """Where each port of each load balancer listens: `<DNS name>:<port>` → `127.0.0.1:<port>`."""
     with lock:
         return {f"{dns_name}:{port}": door.address for (dns_name, port), door in sorted(_doors.items())}
+
+
+def reach(address: str) -> str:
+    """Who really answers at an address that DNS gives, `<IP>:<port>`: a load balancer, or an instance's backend.
+
+    Whether security groups admit the client is not looked at. Raises LookupError where nobody listens.
+    """
+    host, _, port = address.rpartition(":")
+    ip = ipaddress.ip_address(host.strip("[]"))
+    ip = str(getattr(ip, "ipv4_mapped", None) or ip)
+    with lock:
+        for (_, of_door), door in _doors.items():
+            if door.load_balancer.loopback == ip and of_door == int(port):
+                return door.address
+        for account in list(ec2_backends.values()):
+            for backend in list(account.values()):
+                for instance in backend.all_instances():
+                    if instance.public_ip == ip and instance.state == "running":
+                        found = health.backend_of(instance, int(port))
+                        if found:
+                            return found
+    raise LookupError(f"nobody listens at {address}")

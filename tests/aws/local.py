@@ -4,10 +4,14 @@ import json
 import math
 import os
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import boto3
 import botocore.session
+import dns.flags
+import dns.message
+import dns.query
 from botocore.config import Config
 
 from .authority import Authority
@@ -20,6 +24,9 @@ NOTHING_OF_THE_USERS = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+
+# As many times as a fault may have to strike.
+FOR_GOOD = 10**9
 
 
 def _request(url: str, body: dict | None = None, method: str | None = None) -> object:
@@ -47,9 +54,11 @@ class LocalAws:
         moto = dict.fromkeys(MOTO_VARIABLES.values(), self._moto.url)
         try:
             self.authority = Authority(Path(_request(f"{self._moto.url}/_albatross/authority")))
-            # What functions reach a load balancer by, and trust its certificates with; on AWS they have neither.
+            self.dns_address: str = _request(f"{self._moto.url}/_albatross/dns")["address"]
+            # What functions reach a load balancer by, ask for names, and trust certificates with; on AWS they have none.
             front = {
                 "ALBATROSS_RESOLVE": self.front_url,
+                "ALBATROSS_DNS": self.dns_address,
                 "SSL_CERT_FILE": str(self.authority.root_file),
             }
             self._ministack = Child("tests.aws.ministack_server", [str(self._speed)], clean | moto | front)
@@ -80,7 +89,7 @@ class LocalAws:
         return self._clients[key]
 
     def calls(self, since: int = 0) -> list[dict]:
-        """Calls to moto after the one numbered `since`: n, service, operation, caller, changes, checks, error, at, fault.
+        """Calls to moto after the one numbered `since`, each with what strict/record.py writes down of it.
 
         `checks` is what IAM would have checked before a function's call; of any other call it is empty.
         """
@@ -108,14 +117,58 @@ class LocalAws:
         """Where load balancers really listen: `<DNS name>:<port>` → `127.0.0.1:<port>`."""
         return _request(self.front_url)
 
+    def reach(self, address: str) -> str | None:
+        """Who really answers at an address that the local DNS gives, `<IP>:<port>` → `127.0.0.1:<port>`.
+
+        A load balancer, or the backend of a running instance with that public IP; None: nobody.
+        """
+        try:
+            return _request(f"{self._moto.url}/_albatross/reach/{address}")
+        except HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def query(
+        self, name: str, kind: str, seconds: float = 5.0, recursion: bool = True
+    ) -> dns.message.Message:
+        """What a resolver of the internet answers; without recursion what Route 53's own name servers do.
+
+        Raises `dns.exception.Timeout` where a zone's name servers are silent.
+        """
+        host, _, port = self.dns_address.partition(":")
+        asked = dns.message.make_query(name, kind, flags=dns.flags.RD if recursion else 0)
+        return dns.query.udp_with_fallback(asked, host, seconds, int(port))[0]
+
+    def ask(self, name: str, kind: str = "A", seconds: float = 5.0) -> list[str]:
+        """The values that a resolver of the internet finds for a name, of this type; none where there are none."""
+        answer = self.query(name, kind, seconds).answer
+        return [value.to_text() for rrset in answer for value in rrset if value.rdtype.name == kind]
+
+    def delegate(self, zone: str, name_servers: list[str] | str | None) -> None:
+        """Say which name servers the internet has for a zone: `[]` none, "silent" such as do not answer.
+
+        None, as at first: those that Route 53 gave it, or that the NS records of a hosted zone above it name.
+        """
+        _request(f"{self._moto.url}/_albatross/dns", {"zone": zone, "name_servers": name_servers})
+
     def fault(
-        self, kind: str, operation: str | None = None, caller: str | None = None, nth: int = 1, times: int = 1
+        self,
+        kind: str,
+        operation: str | None = None,
+        caller: str | None = None,
+        nth: int = 1,
+        times: int = 1,
+        region: str | None = None,
+        outside: str | None = None,
     ) -> None:
         """Let a fault of strict/faults.py strike calls to moto, of one operation and caller or of any.
 
-        It strikes `times` of them from the `nth` on, counted from now. Only a function on MiniStack can be killed.
+        It strikes `times` of them from the `nth` on, counted from now: with `FOR_GOOD`, all. They are those to one region,
+        or those `outside` of one, as by an organisation's policy. Only a function on MiniStack can be killed.
         """
         settings = {"kind": kind, "operation": operation, "caller": caller, "nth": nth, "times": times}
+        settings |= {"region": region, "outside": outside}
         _request(f"{self._moto.url}/_albatross/faults", settings | {"parent": self.functions_parent})
 
     def struck(self) -> int:
@@ -154,6 +207,15 @@ class LocalAws:
     @seed.setter
     def seed(self, seed: int) -> None:
         self._settings(seed=seed)
+
+    @property
+    def tags_lag(self) -> bool | None:
+        """Whether IAM learns late of the tags of what functions make; None, as at first: the seed decides."""
+        return self._settings()["tags_lag"]
+
+    @tags_lag.setter
+    def tags_lag(self, lag: bool | None) -> None:
+        self._settings(tags_lag=lag)
 
     def reset(self) -> None:
         """Forget all resources, calls and faults on moto, throttling and settings; what is on MiniStack stays."""

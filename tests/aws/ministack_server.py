@@ -172,6 +172,36 @@ def keep_time_zones() -> None:
     handlers["update"] = lambda name, old, new, stack: kept(update(name, old, new, stack), new)
 
 
+def keep_dashboards_by_account() -> None:
+    """A dashboard is the account's in all regions (CloudFormation reference, AWS::CloudWatch::Dashboard).
+
+    A stack whose dashboard has the name of another one fails (qnabot-on-aws#81); MiniStack keeps them by region, and
+    takes the other one over.
+    """
+    from ministack.core.responses import AccountScopedDict
+    from ministack.services import cloudwatch
+    from ministack.services.cloudformation import provisioners
+
+    cloudwatch._dashboards = AccountScopedDict()
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::Dashboard"]
+    create, update = handlers["create"], handlers["update"]
+
+    def must_be_free(name: str) -> None:
+        if name in cloudwatch._dashboards:
+            raise ValueError(f"Dashboard '{name}' already exists")
+
+    def create_dashboard(logical, properties, stack):
+        must_be_free(provisioners._cw_dashboard_name(logical, properties, stack))
+        return create(logical, properties, stack)
+
+    def update_dashboard(name, old, new, stack):
+        if new.get("DashboardName", name) != name:
+            must_be_free(new["DashboardName"])
+        return update(name, old, new, stack)
+
+    handlers.update(create=create_dashboard, update=update_dashboard)
+
+
 def keep_boundaries() -> None:
     """CloudFormation's AWS::IAM::Role has a permissions boundary, which MiniStack forgets."""
     from ministack.services import iam
@@ -342,6 +372,7 @@ async def serve(listener: socket.socket) -> None:
     take_yaml_definitions()
     start_nothing_by_the_clock()
     keep_time_zones()
+    keep_dashboards_by_account()
     keep_boundaries()
     refuse_bad_subjects()
     name_errors_as_the_sdk_does()

@@ -1,7 +1,7 @@
 """The AWS that Albatross works on: moto with the strict layer, in a process of its own.
 
-Besides AWS's wire protocols it answers under /_albatross/: GET calls, front and authority, POST reset and throttle,
-GET and POST clock and settings, GET, POST and DELETE faults.
+Besides AWS's wire protocols it answers under /_albatross/: GET calls, front, reach and authority, POST reset and throttle,
+GET and POST clock, settings and dns, GET, POST and DELETE faults. It answers DNS on a port of its own, which GET dns tells.
 """
 
 import functools
@@ -15,13 +15,14 @@ from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from . import child, front
+from . import child, front, nameserver
 from .buckets import buckets
 from .clock import clock
-from .strict import acm, faults, record  # importing the package puts the strict layer in place
+from .strict import acm, faults, record, resolver  # importing the package puts the strict layer in place
 from .strict.settings import settings
 
 CONTROL = "/_albatross/"
+_dns_address = nameserver.start()
 
 # What moto looks up anew for each call, which is half of a call's time, does not change.
 responses.method_names_from_class = functools.cache(responses.method_names_from_class)
@@ -38,6 +39,13 @@ def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> 
             return front.addresses()
         case "GET", ["front", name_and_port]:
             return front.addresses()[name_and_port]
+        case "GET", ["reach", address]:
+            return front.reach(address)
+        case "GET" | "POST", ["dns"]:
+            with record.lock:
+                if method == "POST":
+                    resolver.delegate(**body)
+                return {"address": _dns_address, "delegations": resolver.delegations}
         case "GET", ["authority"]:
             return str(acm.authority.folder)
         case "POST", ["reset"]:
@@ -48,6 +56,7 @@ def control(method: str, what: str, query: dict[str, list[str]], body: dict) -> 
                 faults.end()
                 buckets.switch(False)
                 settings.reset()
+                resolver.delegations.clear()
             return {}
         case "POST", ["throttle"]:
             with record.lock:

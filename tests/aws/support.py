@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
-from .stack import whole_history
+from .stack import Stack, whole_history
+from .world import World
 
 SETTLED = 3600  # AWS seconds after which nothing takes time any more
 ALB_ZONE = "Z35SXDOTRQ7X7K"
@@ -55,6 +56,20 @@ def load_balancers(aws: LocalAws) -> list[str]:
     return sorted(balancer["LoadBalancerName"] for balancer in found)
 
 
+def rise(stack: Stack, *worlds: World) -> dict[str, str]:
+    """What a morning answers of these worlds' environments: the URL, or why there is none.
+
+    Earlier tests' environments are away too, and cannot come back.
+    """
+    ended = stack.wait(stack.fire(stack.schedule("morning")))
+    assert ended.error in ("", "ProvisionIncomplete"), ended.cause
+    answer = stack.output_of(ended.arn, "EachEnvironment")
+    assert bool(answer["failed"]) == (ended.status == "FAILED")
+    said = {back["name"]: back["url"] for back in answer["provisioned"]}
+    said |= {away["name"]: away["why"] for away in answer["failed"]}
+    return {world.name: said[world.name] for world in worlds if world.name in said}
+
+
 class Network:
     """A VPC of a test's own, with public subnets in two zones."""
 
@@ -67,10 +82,12 @@ class Network:
         for zone in "ab":
             self.subnet(zone)
 
-    def subnet(self, zone: str, public: bool = True) -> str:
+    def subnet(self, zone: str, public: bool = True, prefix: int = 24, **options) -> str:
         """One more subnet; a public one has a route to the internet gateway."""
-        cidr = f"10.0.{len(self.subnets)}.0/24"
-        made = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=f"us-east-1{zone}")
+        cidr = f"10.0.{len(self.subnets)}.0/{prefix}"
+        made = self.ec2.create_subnet(
+            VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=f"us-east-1{zone}", **options
+        )
         subnet = made["Subnet"]["SubnetId"]
         self.subnets.append(subnet)
         if public:
@@ -81,13 +98,23 @@ class Network:
             )
         return subnet
 
+    def fill(self, subnet: str, free: int) -> None:
+        """Take addresses of a subnet until so many are left."""
+        take = self.free(subnet) - free
+        self.ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=take - 1)
+
+    def free(self, subnet: str) -> int:
+        """How many addresses of a subnet nobody has."""
+        [found] = self.ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+        return found["AvailableIpAddressCount"]
+
     def group(self, name: str) -> str:
         """A security group."""
         made = self.ec2.create_security_group(GroupName=name, Description="of a test", VpcId=self.vpc)
         return made["GroupId"]
 
-    def instance(self, group: str, subnet: str | None = None, **tags: str) -> str:
-        """A running instance."""
+    def instance(self, group: str, subnet: str | None = None, tags: dict | None = None, **options) -> str:
+        """A running instance; `options` are other parameters of RunInstances."""
         [made] = self.ec2.run_instances(
             ImageId="ami-12c6146b",
             MinCount=1,
@@ -99,8 +126,13 @@ class Network:
             ]
             if tags
             else [],
+            **options,
         )["Instances"]
         return made["InstanceId"]
+
+    def describe(self, instance: str) -> dict:
+        [found] = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+        return found["Instances"][0]
 
 
 class Balancer:
@@ -157,10 +189,19 @@ class Balancer:
 class Zone:
     """A hosted zone of a test's own."""
 
-    def __init__(self, aws: LocalAws, domain: str):
+    def __init__(self, aws: LocalAws, domain: str, reference: str = ""):
         self.client, self.domain = aws.client("route53"), domain
-        made = self.client.create_hosted_zone(Name=domain, CallerReference=domain)
+        made = self.client.create_hosted_zone(Name=domain, CallerReference=f"{domain} {reference}")
         self.id = made["HostedZone"]["Id"].removeprefix("/hostedzone/")
+
+    @property
+    def name_servers(self) -> list[str]:
+        """Those that Route 53 gave it."""
+        return self.client.get_hosted_zone(Id=self.id)["DelegationSet"]["NameServers"]
+
+    def delegate(self, below: "Zone") -> None:
+        """Let whoever asks for a zone below this one ask its own name servers."""
+        self.change(("UPSERT", record(below.domain, "NS", *below.name_servers)))
 
     def change(self, *changes: tuple[str, dict]) -> dict:
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}

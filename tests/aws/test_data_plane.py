@@ -14,7 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from .local import LocalAws
-from .support import SETTLED, Balancer, Network, Zone, issued, meanwhile, refused
+from .support import SETTLED, Balancer, Network, Zone, alias, issued, meanwhile, refused
+from .visitor import Visitor
+from .world import World
 
 REDIRECT = {
     "Type": "redirect",
@@ -88,7 +90,7 @@ class Site:
             "UserIdGroupPairs": [{"GroupId": self.balancer.group}],
         }
         network.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[self.source])
-        self.instance = network.instance(self.group, **{"local:backend": backend.address})
+        self.instance = network.instance(self.group, tags={"local:backend": backend.address})
         self.register(self.instance)
 
     def register(self, instance: str) -> None:
@@ -210,7 +212,7 @@ def test_invalid_header_names_are_dropped_where_the_attribute_says_so(site: Site
 def test_targets_take_turns(site: Site) -> None:
     """The default algorithm is round robin."""
     other = Echo()
-    site.register(site.network.instance(site.group, **{"local:backend": other.address}))
+    site.register(site.network.instance(site.group, tags={"local:backend": other.address}))
     site.aws.advance(SETTLED)
     counts = dict.fromkeys([site.backend.address, other.address], 0)
     for _ in range(4):
@@ -255,7 +257,7 @@ def test_with_unhealthy_targets_alone_it_fails_open(site: Site) -> None:
 def test_with_a_healthy_target_the_unhealthy_get_nothing(site: Site) -> None:
     """Only healthy targets receive requests while there is one."""
     down = Echo()
-    site.register(site.network.instance(site.group, **{"local:backend": down.address}))
+    site.register(site.network.instance(site.group, tags={"local:backend": down.address}))
     site.aws.advance(SETTLED)
     down.close()
     assert [site.get("/")[0] for _ in range(4)] == [200] * 4
@@ -500,3 +502,190 @@ def test_reset_closes_everything(aws: LocalAws, site: Site) -> None:
     aws.reset()
     assert aws.front() == {}
     assert refuses(address)
+
+
+# --- Visitors ----------------------------------------------------------------------------------------------------
+
+RATE = 100
+
+
+def point(zone: Zone, site: Site) -> None:
+    zone.change(("UPSERT", alias(zone.domain, target=site.dns_name)))
+
+
+def deregister(site: Site, instance: str) -> None:
+    site.elb.deregister_targets(TargetGroupArn=site.balancer.target_group, Targets=[{"Id": instance}])
+
+
+def health(site: Site) -> dict[str, str]:
+    found = site.elb.describe_target_health(TargetGroupArn=site.balancer.target_group)
+    return {each["Target"]["Id"]: each["TargetHealth"]["State"] for each in found["TargetHealthDescriptions"]}
+
+
+def test_targets_that_change_places_when_the_new_is_healthy_are_not_noticed(
+    aws: LocalAws, site: Site, zone: Zone
+) -> None:
+    """While it is initial the new target gets nothing; one that drains gets no new request (user guide, target groups)."""
+    point(zone, site)
+    other = Echo()
+    new = site.network.instance(site.group, tags={"local:backend": other.address})
+    with Visitor(aws, zone.domain, rate=RATE) as visitor:
+        site.register(new)
+        assert health(site) == {site.instance: "healthy", new: "initial"}
+        visitor.again(5)
+        aws.advance(SETTLED)
+        assert health(site) == {site.instance: "healthy", new: "healthy"}
+        visitor.again(5)
+        deregister(site, site.instance)
+        assert health(site) == {site.instance: "draining", new: "healthy"}
+        site.backend.close()
+        visitor.again(5)
+    other.close()
+    assert visitor.failures == []
+
+
+def test_targets_that_change_places_at_once_are(aws: LocalAws, site: Site, zone: Zone) -> None:
+    """503 until the new one has had its first health check."""
+    point(zone, site)
+    other = Echo()
+    new = site.network.instance(site.group, tags={"local:backend": other.address})
+    with Visitor(aws, zone.domain, rate=RATE) as visitor:
+        visitor.again()
+        deregister(site, site.instance)
+        site.register(new)
+        assert {visit.status for visit in visitor.again(5)} == {503}
+        aws.advance(SETTLED)
+        assert {visit.status for visit in visitor.again(5)} == {200}
+    other.close()
+    assert all(failure.endswith(": 503") for failure in visitor.failures)
+
+
+def test_a_visitor_follows_to_https_and_trusts_the_certificate(aws: LocalAws, site: Site, zone: Zone) -> None:
+    point(zone, site)
+    redirects(site, StatusCode="HTTP_302")
+    site.balancer.https_listener(issued(aws, zone).arn, SslPolicy=TLS_1_2_AND_1_3)
+    with Visitor(aws, zone.domain, rate=RATE) as visitor:
+        [visit] = visitor.again()
+    assert visit.urls == (f"http://{zone.domain}/health", f"https://{zone.domain}:443/health")
+    assert visitor.failures == []
+    # Of another name the certificate is not.
+    zone.change(("CREATE", alias(f"www.{zone.domain}", target=site.dns_name)))
+    with Visitor(aws, f"www.{zone.domain}", scheme="https", rate=RATE) as visitor:
+        pass
+    assert all("certificate verify failed" in failure for failure in visitor.failures)
+    assert len(visitor.failures) == len(visitor.visits)
+
+
+def test_a_visitor_comes_to_the_instance_that_has_the_address_now(aws: LocalAws) -> None:
+    with World(aws, ephemeral=True) as world, Visitor(aws, world.domain, rate=RATE) as visitor:
+        visitor.again(3)
+        assert visitor.failures == []
+        world.restart(world.instances[0])
+        [visit] = visitor.again()
+        assert visit.error == f"nobody listens at {world.public_ip}:80"
+        world.put_record(
+            {"Type": "A", "TTL": 60, "ResourceRecords": [{"Value": world.address_of(world.instances[0])}]}
+        )
+        assert not visitor.again()[0].failed
+
+
+def test_a_name_below_a_wildcard_is_dark_as_soon_as_anything_stands_under_it(aws: LocalAws) -> None:
+    """RFC 4592, 2.2.2: then it is an empty non-terminal."""
+    with World(aws) as world:
+        world.serve_by_wildcard()
+        with Visitor(aws, world.domain, rate=RATE) as visitor:
+            visitor.again(3)
+            assert visitor.failures == []
+            text = {"Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"any"'}]}
+            world.put_record(text, name=f"_albatross.{world.domain}")
+            [visit] = visitor.again()
+        assert visit.error == f"{world.domain} has no address"
+
+
+# --- Backends ----------------------------------------------------------------------------------------------------
+
+
+def state(site: Site) -> tuple[str, str | None]:
+    """The one target's health, and why."""
+    found = site.elb.describe_target_health(TargetGroupArn=site.balancer.target_group)
+    [each] = found["TargetHealthDescriptions"]
+    return each["TargetHealth"]["State"], each["TargetHealth"].get("Description")
+
+
+@pytest.fixture
+def user(aws: LocalAws) -> Iterator[World]:
+    with World(aws) as world:
+        yield world
+
+
+def before(aws: LocalAws, network: Network, name: str, user: World, tag: str | None = None) -> Site:
+    """A site with the user's backend behind it."""
+    made = Site(aws, network, name, user.backend)
+    if tag:
+        aws.client("ec2").create_tags(
+            Resources=[made.instance], Tags=[{"Key": "local:backend", "Value": tag}]
+        )
+    made.balancer.listener()
+    aws.advance(SETTLED)
+    return made
+
+
+def test_a_backend_that_redirects_whatever_has_come_is_a_loop(
+    aws: LocalAws, network: Network, name: str, zone: Zone, user: World
+) -> None:
+    """It does not heed X-Forwarded-Proto; with the matcher 200,301 it is healthy all the same."""
+    site = before(aws, network, name, user)
+    point(zone, site)
+    site.balancer.https_listener(issued(aws, zone).arn, SslPolicy=TLS_1_2_AND_1_3)
+    user.backend.redirect = "always"
+    assert state(site) == ("unhealthy", "Health checks failed with these codes: [301]")
+    site.elb.modify_target_group(TargetGroupArn=site.balancer.target_group, Matcher={"HttpCode": "200,301"})
+    assert state(site) == ("healthy", None)
+    with Visitor(aws, zone.domain, scheme="https", rate=RATE) as visitor:
+        assert visitor.again()[0].error == "too many redirects"
+        user.backend.redirect = "http"
+        assert not visitor.again()[0].failed
+    assert site.get("/health", host=zone.domain)[1]["Location"] == f"https://{zone.domain}/health"
+
+
+def test_a_health_check_names_the_targets_address_as_its_host(
+    aws: LocalAws, network: Network, name: str, user: World
+) -> None:
+    """User guide, troubleshooting: a backend that insists on the domain fails it, though it answers whoever uses that."""
+    site = before(aws, network, name, user)
+    user.backend.host = "example.test"
+    assert state(site) == ("unhealthy", "Health checks failed with these codes: [400]")
+    _, headers = user.backend.requests[-1]
+    address = network.describe(site.instance)["PrivateIpAddress"]
+    assert (headers["Host"], headers["User-Agent"]) == (f"{address}:80", "ELB-HealthChecker/2.0")
+    assert site.get("/health", host="example.test")[0] == 200
+
+
+def test_a_backend_may_be_on_one_port_alone(aws: LocalAws, network: Network, name: str, user: World) -> None:
+    other = user.new_backend()
+    other.status = 503
+    site = before(aws, network, name, user, f"8080={other.address} 80={user.backend.address}")
+    assert state(site) == ("healthy", None)
+    assert site.get("/health")[0] == 200
+    aws.client("ec2").create_tags(
+        Resources=[site.instance], Tags=[{"Key": "local:backend", "Value": f"8080={other.address}"}]
+    )
+    assert state(site) == ("unhealthy", "Health checks failed")
+    assert site.get("/health")[0] == 502
+    instance = user.instance(user.subnets[0], user.group, other, port=8080)
+    assert aws.reach(f"{user.public_ip}:8080") == user.backend.address
+    assert user.address_of(instance) is None
+
+
+def test_an_instance_joins_an_auto_scaling_group(aws: LocalAws, user: World) -> None:
+    """Auto Scaling user guide: its instances have the tag aws:autoscaling:groupName, and the group replaces what ends."""
+    [instance] = user.instances
+    ec2, scaling = aws.client("ec2"), aws.client("autoscaling")
+    user.join_auto_scaling_group(instance, user.name)
+    [found] = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    tags = {tag["Key"]: tag["Value"] for tag in found["Instances"][0]["Tags"]}
+    assert tags["aws:autoscaling:groupName"] == user.name
+    ec2.terminate_instances(InstanceIds=[instance])
+    [group] = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[user.name])["AutoScalingGroups"]
+    assert [each["InstanceId"] for each in group["Instances"]] != [instance]
+    assert len(group["Instances"]) == 1

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.exceptions import ConnectionError as Unconnected
 
-from .local import LocalAws
+from .local import FOR_GOOD, LocalAws
 from .stack import until
 from .support import refused
 
@@ -116,6 +116,27 @@ def test_a_fault_strikes_so_many_calls_of_one_operation_and_caller(aws):
         aws.client("ec2", app="create-alb").describe_vpcs()
     assert fates == ["made", "made", "throttled", "made", "throttled", "made"]
     assert aws.struck() == 2
+
+
+def test_a_policy_denies_for_good_everywhere_but_in_one_region(aws):
+    """As an organisation's that denies by aws:RequestedRegion, which exempts global services (IAM user guide)."""
+    aws.fault("denied", times=FOR_GOOD, outside="us-east-1")
+    for _ in range(3):
+        with refused("AccessDeniedException"):
+            aws.client("acm", "eu-west-1").list_certificates()
+    aws.client("acm", "us-east-1").list_certificates()
+    aws.client("route53").list_hosted_zones()
+    aws.client("route53", "eu-west-1").list_hosted_zones()
+    assert [call["region"] for call in aws.calls()[-3:]] == ["us-east-1", None, None]
+    assert aws.struck() == 3
+
+
+def test_a_fault_can_strike_one_region_alone(aws):
+    aws.fault("failed", "ListCertificates", times=FOR_GOOD, region="eu-west-1")
+    with refused("InternalFailure"):
+        aws.client("acm", "eu-west-1").list_certificates()
+    for region in ("eu-west-2", "us-east-1"):
+        aws.client("acm", region).list_certificates()
 
 
 def test_an_unknown_fault_is_refused(aws):

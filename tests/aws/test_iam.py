@@ -88,8 +88,12 @@ def test_a_certificates_request_has_no_resource(aws: LocalAws) -> None:
 def test_a_change_of_records_names_them(aws: LocalAws) -> None:
     route53 = aws.client("route53", app="test")
     zone = route53.create_hosted_zone(Name="a.test", CallerReference="any")["HostedZone"]["Id"]
-    record = {"Name": "_X.A.test.", "Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"any"'}]}
-    changes = [{"Action": "CREATE", "ResourceRecordSet": record}]
+    record = {"Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"any"'}]}
+    # Developer guide, "Using IAM policy conditions": lower case, no last dot, other characters in octal.
+    changes = [
+        {"Action": "CREATE", "ResourceRecordSet": {"Name": name} | record}
+        for name in ("_X.A.test.", "*.a.test")
+    ]
     route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
     prefix = "route53:ChangeResourceRecordSets"
     assert last(aws.calls()) == [
@@ -99,7 +103,7 @@ def test_a_change_of_records_names_them(aws: LocalAws) -> None:
             {
                 f"{prefix}Actions": ["CREATE"],
                 f"{prefix}RecordTypes": ["TXT"],
-                f"{prefix}NormalizedRecordNames": ["_x.a.test"],
+                f"{prefix}NormalizedRecordNames": [r"\052.a.test", "_x.a.test"],
             },
         )
     ]

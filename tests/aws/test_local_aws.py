@@ -66,6 +66,7 @@ def test_a_function_gets_loopback_endpoints_and_no_real_credentials(aws, name):
     for variable in ENDPOINT_VARIABLES:
         assert urlsplit(environment[variable]).hostname == "127.0.0.1"
         assert environment[variable] == aws.environment[variable]
+    assert environment["ALBATROSS_DNS"] == aws.dns_address
     assert environment["AWS_SECRET_ACCESS_KEY"] == "local"
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
     assert not Path(environment["HOME"]).samefile(Path.home())

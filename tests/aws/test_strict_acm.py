@@ -4,6 +4,8 @@ DNS validation, CAA records and the times of issuing: user guide, "DNS validatio
 tokens: API reference, DeleteCertificate, ListCertificates, RequestCertificate.
 """
 
+import pytest
+
 from .support import SETTLED, Balancer, Certificate, Zone, issued, record, refused
 
 
@@ -41,8 +43,10 @@ def test_pending_while_the_cname_has_another_value(aws, zone):
     assert certificate.describe()["Status"] == "PENDING_VALIDATION"
 
 
-def test_the_cname_counts_in_the_closest_public_zone_only(aws, zone):
+def test_the_cname_counts_in_the_zone_that_the_internet_asks(aws, zone):
+    """That is the upper one of two until it delegates to the lower one."""
     below = Zone(aws, f"www.{zone.domain}")
+    zone.delegate(below)
     certificate = Certificate(aws, below.domain)
     aws.advance(5)
     certificate.validate(zone)
@@ -50,6 +54,19 @@ def test_the_cname_counts_in_the_closest_public_zone_only(aws, zone):
     assert certificate.describe()["Status"] == "PENDING_VALIDATION"
     certificate.validate(below)
     aws.advance(SETTLED)
+    assert certificate.describe()["Status"] == "ISSUED"
+
+
+@pytest.mark.parametrize("name_servers", [["ns1.elsewhere.example"], [], "silent"])
+def test_a_zone_that_the_internet_does_not_ask_issues_nothing(aws, zone, name_servers):
+    """As where the registrar has other name servers: the CNAME stands, and nobody sees it."""
+    certificate = Certificate(aws, zone.domain)
+    aws.advance(5)
+    aws.delegate(zone.domain, name_servers)
+    certificate.validate(zone)
+    aws.advance(SETTLED)
+    assert certificate.describe()["Status"] == "PENDING_VALIDATION"
+    aws.delegate(zone.domain, zone.name_servers)
     assert certificate.describe()["Status"] == "ISSUED"
 
 

@@ -188,6 +188,61 @@ def test_a_revoke_is_atomic_and_of_an_absent_rule_no_error_in_a_default_vpc(netw
         assert len(found["IpPermissions"]) == left
 
 
+def test_a_group_holds_60_rules_of_each_family_and_direction(network, name):
+    """VPC user guide, quotas: counted apart for IPv4 and IPv6; a rule that names a group counts in both."""
+    ec2, group, other = network.ec2, network.group(name), network.group(f"{name}-other")
+
+    def admit(call, **sources) -> None:
+        call(GroupId=group, IpPermissions=[{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, **sources}])
+
+    def ranges(first: int, count: int) -> list[dict]:
+        return [{"CidrIp": f"192.0.2.{number}/32"} for number in range(first, first + count)]
+
+    def ranges6(count: int) -> list[dict]:
+        return [{"CidrIpv6": f"2001:db8::{number:x}/128"} for number in range(count)]
+
+    for call, standing in (
+        (ec2.authorize_security_group_ingress, 0),
+        # A new group lets everything out to IPv4.
+        (ec2.authorize_security_group_egress, 1),
+    ):
+        with refused("RulesPerSecurityGroupLimitExceeded"):
+            admit(call, IpRanges=ranges(0, 61 - standing))
+        admit(call, IpRanges=ranges(0, 59 - standing))
+        admit(call, UserIdGroupPairs=[{"GroupId": other}])
+        with refused("RulesPerSecurityGroupLimitExceeded"):
+            admit(call, IpRanges=ranges(100, 1))
+        with refused("RulesPerSecurityGroupLimitExceeded"):
+            admit(call, Ipv6Ranges=ranges6(60))
+        admit(call, Ipv6Ranges=ranges6(59))
+        with refused("RulesPerSecurityGroupLimitExceeded"):
+            admit(call, UserIdGroupPairs=[{"GroupId": group}])
+
+
+def test_groups_are_found_by_the_groups_that_their_rules_name(network, name):
+    """API reference, DescribeSecurityGroups: ip-permission.group-id and egress.ip-permission.group-id."""
+    ec2 = network.ec2
+    ours, lets_in, lets_out = (network.group(f"{name}-{which}") for which in ("ours", "in", "out"))
+    ec2.authorize_security_group_ingress(GroupId=lets_in, IpPermissions=[rule(ours)])
+    ec2.authorize_security_group_egress(GroupId=lets_out, IpPermissions=[rule(ours)])
+
+    def found(filter_name: str) -> list[str]:
+        filters = [{"Name": filter_name, "Values": [ours]}]
+        return [group["GroupId"] for group in ec2.describe_security_groups(Filters=filters)["SecurityGroups"]]
+
+    assert found("ip-permission.group-id") == [lets_in]
+    assert found("egress.ip-permission.group-id") == [lets_out]
+
+
+def test_a_group_named_by_another_groups_egress_rule_stays(network, name):
+    ec2, ours, theirs = network.ec2, network.group(f"{name}-a"), network.group(f"{name}-b")
+    ec2.authorize_security_group_egress(GroupId=theirs, IpPermissions=[rule(ours)])
+    with refused("DependencyViolation", "has a dependent object"):
+        ec2.delete_security_group(GroupId=ours)
+    ec2.revoke_security_group_egress(GroupId=theirs, IpPermissions=[rule(ours)])
+    ec2.delete_security_group(GroupId=ours)
+
+
 # Addresses and instances
 
 

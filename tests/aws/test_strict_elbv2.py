@@ -355,7 +355,7 @@ class Target:
         self.aws, self.ec2, self.balancer = aws, network.ec2, balancer
         self.group = network.group(name)
         self.admit(UserIdGroupPairs=[{"GroupId": balancer.group}])
-        self.instance = network.instance(self.group, **tags)
+        self.instance = network.instance(self.group, tags=tags)
         self.register()
         balancer.listener()
         aws.advance(SETTLED)

@@ -3,7 +3,7 @@
 ChangeResourceRecordSets, AliasTarget, GetChange; values: developer guide, "Supported DNS record types".
 """
 
-from .support import ALB_NAME, ALB_ZONE, SETTLED, alias, record, refused
+from .support import ALB_NAME, ALB_ZONE, SETTLED, Zone, alias, record, refused
 
 
 def test_deleting_what_is_not_there_says_so(zone):
@@ -43,6 +43,21 @@ def test_create_of_what_exists_is_refused(zone):
         f"[Tried to create resource record set [name='{zone.domain}.', type='A'] but it already exists]",
     ):
         zone.change(("CREATE", record(zone.domain, "A", "192.0.2.1")))
+
+
+def test_a_comment_of_more_than_256_characters_is_refused(zone):
+    """Service model: ChangeBatch.Comment is a ResourceDescription, whose maximum is 256."""
+    change = {"Action": "CREATE", "ResourceRecordSet": record(zone.domain, "A", "192.0.2.1")}
+
+    def commented(length: int) -> None:
+        batch = {"Comment": "x" * length, "Changes": [change]}
+        zone.client.change_resource_record_sets(HostedZoneId=zone.id, ChangeBatch=batch)
+
+    with refused("InvalidInput", "less than or equal to 256"):
+        commented(257)
+    assert zone.records() == {}
+    commented(256)
+    assert (f"{zone.domain}.", "A") in zone.records()
 
 
 def test_upsert_repeats(zone):
@@ -131,4 +146,22 @@ def test_a_new_zone_has_its_name_servers_and_start_of_authority(zone):
         (f"{zone.domain}.", "SOA"),
     }
     [soa] = [each["ResourceRecords"] for each in found if each["Type"] == "SOA"]
-    assert soa[0]["Value"].startswith("ns-")
+    assert soa[0]["Value"].startswith(zone.name_servers[0])
+    [servers] = [each["ResourceRecords"] for each in found if each["Type"] == "NS"]
+    assert [server["Value"] for server in servers] == [f"{server}." for server in zone.name_servers]
+
+
+def test_no_two_zones_have_the_same_name_servers(aws, zone):
+    """Developer guide, "SOA and NS records that Amazon Route 53 creates for a public hosted zone"."""
+    assert not set(zone.name_servers) & set(Zone(aws, zone.domain, "again").name_servers)
+
+
+def test_an_asterisk_comes_back_in_octal(zone):
+    """Terraform's provider undoes it (cleanRecordName); either way of writing it means the same record."""
+    wildcard = f"*.{zone.domain}"
+    zone.change(("CREATE", record(wildcard, "A", "192.0.2.1")))
+    assert list(zone.records()) == [(f"\\052.{zone.domain}.", "A")]
+    with refused("InvalidChangeBatch", "already exists"):
+        zone.change(("CREATE", record(f"\\052.{zone.domain}", "A", "192.0.2.1")))
+    zone.change(("DELETE", record(wildcard, "A", "192.0.2.1")))
+    assert zone.records() == {}

@@ -10,11 +10,7 @@ from .support import Balancer, Certificate, issued
 
 SEEDS = range(20)
 
-
-@pytest.fixture(autouse=True)
-def likeliest_again(aws: LocalAws):
-    yield
-    aws.seed = 0
+pytestmark = pytest.mark.usefixtures("likeliest_again")
 
 
 def answer(call: Callable[[], object]) -> str | None:

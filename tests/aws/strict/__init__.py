@@ -5,4 +5,4 @@ fact about AWS that it follows. Figures are in delays.py (what takes time) and t
 what nobody knows in unconfirmed.py.
 """
 
-from . import acm, ec2, elbv2, record, route53, tagging, targets  # noqa: F401
+from . import acm, ec2, elbv2, instances, record, route53, subnets, tagging, targets  # noqa: F401

@@ -16,7 +16,8 @@ from ..clock import clock
 from . import delays
 from .paging import Pages, paged
 from .patch import replaces
-from .route53 import normal, public_records
+from .resolver import records_at, resolve
+from .route53 import normal
 from .tags import must_fit
 from .unconfirmed import DELETE_CERTIFICATE_IN_USE, answer
 
@@ -58,7 +59,7 @@ def _stands_since(certificate: CertBundle, domain: str) -> float | None:
     """From when on the domain's validation CNAME has stood in DNS with exactly the value that ACM asks for."""
     _, account_id = _region_and_account(certificate)
     wanted = validation_record(account_id, domain)
-    for record in public_records(account_id, wanted["Name"]):
+    for record in records_at(wanted["Name"]):
         if record.type == "CNAME" and [normal(value) for value in record.records] == [wanted["Value"]]:
             return max(record.since, certificate.requested_at)
     return None
@@ -69,16 +70,14 @@ def _validated(certificate: CertBundle, domain: str, delay: float) -> bool:
     return since is not None and clock.passed(since, delay)
 
 
-def _forbidden_by_caa(certificate: CertBundle, domain: str) -> bool:
-    """CAA records at the domain, or at the closest name above it, that do not admit Amazon's authorities."""
-    _, account_id = _region_and_account(certificate)
+def _forbidden_by_caa(domain: str) -> bool:
+    """CAA records at the domain, or at the closest name above it, that do not admit Amazon's authorities (RFC 8659)."""
     name = normal(domain.removeprefix("*."))
     while name != ".":
-        for record in public_records(account_id, name):
-            if record.type == "CAA":
-                return not any(
-                    authority in value for value in record.records for authority in AMAZON_AUTHORITIES
-                )
+        response = resolve(name, "CAA")
+        rrsets = response.answer if response else ()
+        if values := [value for rrset in rrsets if rrset.type == "CAA" for value in rrset.values]:
+            return not any(authority in value for value in values for authority in AMAZON_AUTHORITIES)
         name = name.partition(".")[2] or "."
     return False
 
@@ -103,7 +102,7 @@ def check(original, self):
         return original(self)
     if self.status != "PENDING_VALIDATION":
         return None
-    if any(_forbidden_by_caa(self, domain) for domain in _domains(self)):
+    if any(_forbidden_by_caa(domain) for domain in _domains(self)):
         self.status, self.failure_reason = "FAILED", "CAA_ERROR"
     elif all(_validated(self, domain, delays.ISSUED) for domain in _domains(self)):
         _issue(self)

@@ -15,3 +15,4 @@ TERMINATED = 3600  # TerminateInstances until the instance is forgotten
 IN_USE = 30  # the last listener is gone until ACM takes the load balancer out of InUseBy
 IN_SYNC = 30  # ChangeResourceRecordSets until GetChange says INSYNC
 TOKEN = 3600  # an idempotency token of RequestCertificate means the same request for so long
+TAGS_KNOWN = 180  # the tags of what is made until IAM knows them, where it does not at once

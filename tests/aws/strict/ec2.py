@@ -4,14 +4,12 @@ import functools
 
 from moto.ec2.exceptions import (
     EC2ClientError,
-    InvalidAllocationIdError,
-    InvalidAssociationIdError,
     InvalidPermissionNotFoundError,
+    RulesPerSecurityGroupLimitExceededError,
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.instances import Instance, StateReason
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import EC2Response
@@ -20,9 +18,11 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix, random_public_ip
 
 from ..clock import clock
 from . import unconfirmed
-from .delays import INTERFACES, TERMINATED
+from .delays import INTERFACES
 from .paging import Pages, paged
 from .patch import replaces
+
+MOST_RULES = 60
 
 
 @replaces(EC2Backend, "__init__")
@@ -74,7 +74,7 @@ def set_interfaces(backend: EC2Backend, load_balancer) -> None:
     for subnet_id in wanted - set(found):
         found[subnet_id] = interface = backend.create_network_interface(
             subnet_id,
-            [],
+            backend.get_subnet(subnet_id).get_available_subnet_ip(instance=None),
             group_ids=load_balancer.security_groups,
             description=interface_description(load_balancer.arn),
         )
@@ -162,6 +162,23 @@ def same_rule(original, self, other):
     return values(self) == values(other)
 
 
+@replaces(EC2Backend)
+def _verify_group_will_respect_rule_count_limit(
+    original, self, group, current_rule_nb, ip_ranges, source_groups=None, egress=False
+):
+    """60 inbound and 60 outbound rules (VPC user guide, quotas, security groups).
+
+    Those for IPv4 and those for IPv6 are counted apart, and a rule that names a group in both.
+    """
+    for family, other in (("CidrIp", "CidrIpv6"), ("CidrIpv6", "CidrIp")):
+        rules = group.egress_rules if egress else group.ingress_rules
+        # What a rule is not for is said by a range of the other family alone.
+        standing = [rule for rule in rules if other not in rule.ip_range]
+        new = [each for each in ip_ranges or [] if isinstance(each, str) or family in each]
+        if len(standing) + len(new) + len(source_groups or []) > MOST_RULES:
+            raise RulesPerSecurityGroupLimitExceededError()
+
+
 def _dependents(backend: EC2Backend, group: SecurityGroup) -> bool:
     """Whether an interface has the group, or a rule of another group names it."""
     if any(group in interface.group_set for interface in backend.enis.values()):
@@ -230,96 +247,6 @@ for operation in ("authorize", "revoke"):
         replaces(SecurityGroups, f"{operation}_security_group_{direction}")(_wholly)
 for direction in ("ingress", "egress"):
     replaces(EC2Backend, f"revoke_security_group_{direction}")(_revoke)
-
-
-# Addresses and instances
-
-
-@replaces(EC2Backend)
-def disassociate_address(original, self, address=None, association_id=None):
-    """Whether an absent association is an error is not known."""
-    try:
-        return original(self, address, association_id)
-    except InvalidAssociationIdError:
-        if unconfirmed.answer(unconfirmed.DISASSOCIATE_ABSENT):
-            raise
-        return None
-
-
-@replaces(EC2Backend)
-def release_address(original, self, address=None, allocation_id=None):
-    """InvalidIPAddress.InUse while associated; only in a default VPC a release also disassociates.
-
-    Whether an absent address is an error is not known.
-    """
-    try:
-        found = self.address_by_ip([address]) if address else self.address_by_allocation([allocation_id])
-    except InvalidAllocationIdError:
-        if unconfirmed.answer(unconfirmed.RELEASE_ABSENT):
-            raise
-        return None
-    interface = found[0].eni
-    if interface and interface.vpc_id != self.default_vpc.id:
-        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {found[0].public_ip} is in use.")
-    return original(self, address, allocation_id)
-
-
-@replaces(Instance)
-def start(original, self):
-    """An instance that cannot start falls back to stopped: a test says so by the tag local:start, with the reason."""
-    before = original(self)
-    reason = self.ec2_backend.tags.get(self.id, {}).get("local:start")
-    if reason:
-        self.stop()
-        self.state_reason = StateReason(reason, reason.partition(": ")[0])
-    return before
-
-
-@replaces(Instance)
-def terminate(original, self):
-    """With an instance go its own interface and the associations of its addresses."""
-    for address in self.ec2_backend.addresses:
-        if address.eni in self.network_interfaces:
-            self.ec2_backend.disassociate_address(address=address.public_ip)
-    before = original(self)
-    if not hasattr(self, "terminated_at"):
-        self.terminated_at = clock.now()
-    for interface in self.network_interfaces:
-        if interface.description == "Primary network interface":
-            self.ec2_backend.enis.pop(interface.id, None)
-    return before
-
-
-@replaces(EC2Backend)
-def all_reservations(original, self, filters=None):
-    """A terminated instance is visible for about an hour (EC2 user guide); at infinite speed for a real one."""
-
-    def remembered(instance: Instance) -> bool:
-        return instance.state != "terminated" or clock.age(instance.terminated_at) < TERMINATED
-
-    for key, reservation in list(self.reservations.items()):
-        reservation.instances = [instance for instance in reservation.instances if remembered(instance)]
-        if not reservation.instances:
-            del self.reservations[key]
-    return original(self, filters)
-
-
-@replaces(EC2Response)
-def run_instances(original, self):
-    """A ClientToken means the same instances; with other parameters it is refused (EC2 developer guide, idempotency)."""
-    token = self._get_param("ClientToken")
-    parameters = str({name: value for name, value in self.params.items() if name != "ClientToken"})
-    requests = self.ec2_backend.__dict__.setdefault("client_tokens", {})
-    asked, answer = requests.get(token, (parameters, None))
-    if asked != parameters:
-        raise EC2ClientError(
-            "IdempotentParameterMismatch", f"The request of token '{token}' had other parameters"
-        )
-    if answer is None:
-        answer = original(self)
-        if token:
-            requests[token] = parameters, answer
-    return answer
 
 
 # Pages

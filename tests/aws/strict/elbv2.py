@@ -1,5 +1,6 @@
 """ELBv2: names mean one resource each, requests are checked as AWS checks them, and things take time."""
 
+import ipaddress
 import re
 
 from moto.ec2.exceptions import InvalidSubnetIdError
@@ -32,11 +33,16 @@ from .ec2 import has_internet_route, release_interfaces, set_interfaces
 from .paging import Pages, paged
 from .patch import replaces
 from .route53 import ALB_ZONES
+from .subnets import LOCAL_ZONE, OFF, block_mode, zone_type
 from .tags import must_fit
 
 MOST_ARNS = 20
 MOST_TAGS = 50
+# User guide, "Subnets for your load balancer".
+FREE_ADDRESSES = 8
+LONGEST_PREFIX = 27
 REDIRECT_CODES = ("HTTP_301", "HTTP_302")
+_loopback = ipaddress.ip_network("127.64.0.0/10").hosts()
 
 
 # Load balancers
@@ -51,8 +57,13 @@ def _check_name(name: str) -> None:
         )
 
 
-def _checked_subnets(backend: ELBv2Backend, kind: str, subnet_ids: list[str]) -> list[Subnet]:
-    """Known, of one VPC, one in each zone; for an application load balancer in at least two zones."""
+def _checked_subnets(
+    backend: ELBv2Backend, kind: str, subnet_ids: list[str], standing: FakeLoadBalancer | None
+) -> list[Subnet]:
+    """Known, of one VPC, one in each zone; for an application load balancer in at least two Availability Zones.
+
+    Those of a load balancer that stands there already are not asked for room.
+    """
     subnets = []
     for subnet_id in subnet_ids:
         try:
@@ -65,9 +76,38 @@ def _checked_subnets(backend: ELBv2Backend, kind: str, subnet_ids: list[str]) ->
     if len(zones) < len(subnets):
         message = "A load balancer cannot be attached to multiple subnets in the same Availability Zone"
         raise ELBClientError("InvalidConfigurationRequest", message)
-    if kind == "application" and len(zones) < 2:
+    _check_places(subnets)
+    in_availability_zones = zone_type(subnets[0]) != LOCAL_ZONE and not subnets[0].outpost_arn
+    if kind == "application" and in_availability_zones and len(zones) < 2:
         raise ValidationError("At least two subnets in two different Availability Zones must be specified")
+    held = {subnet.id for subnet in standing.subnets} if standing else set()
+    for subnet in subnets:
+        if subnet.id not in held:
+            _check_room(subnet)
     return subnets
+
+
+def _check_places(subnets: list[Subnet]) -> None:
+    """Zones are of one type (user guide, subnets); on an Outpost it is one subnet (API reference, Subnets)."""
+    if len({zone_type(subnet) for subnet in subnets}) > 1:
+        code = unconfirmed.answer(unconfirmed.MIXED_ZONES)
+        raise ELBClientError(code, "Availability Zones and Local Zones cannot be mixed")
+    if len(subnets) > 1 and any(subnet.outpost_arn for subnet in subnets):
+        code = unconfirmed.answer(unconfirmed.MIXED_ZONES)
+        raise ELBClientError(code, "A load balancer on an Outpost has one subnet")
+
+
+def _check_room(subnet: Subnet) -> None:
+    """At least 8 free addresses, and by the user guide a range of at least /27, which not everybody was asked for."""
+    free = subnet.available_ip_address_count
+    if free < FREE_ADDRESSES:
+        raise ELBClientError(
+            "InvalidSubnet",
+            f"Not enough IP space available in {subnet.id}. "
+            f"ELB requires at least {FREE_ADDRESSES} free IP addresses in each subnet.",
+        )
+    if subnet.cidr.prefixlen > LONGEST_PREFIX and (code := unconfirmed.answer(unconfirmed.SMALL_SUBNET)):
+        raise ELBClientError(code, f"{subnet.id} is smaller than /{LONGEST_PREFIX}")
 
 
 def _checked_groups(backend: ELBv2Backend, group_ids: list[str], vpc_id: str) -> list[str]:
@@ -101,11 +141,10 @@ def create_load_balancer(
     subnet_ids = subnet_ids or [mapping["SubnetId"] for mapping in subnet_mappings or []]
     scheme = scheme or "internet-facing"
     loadbalancer_type = loadbalancer_type or "application"
-    subnets = _checked_subnets(self, loadbalancer_type, subnet_ids)
+    found = next((each for each in self.load_balancers.values() if each.name == name), None)
+    subnets = _checked_subnets(self, loadbalancer_type, subnet_ids, found)
     groups = _checked_groups(self, security_groups, subnets[0].vpc_id)
-    for found in self.load_balancers.values():
-        if found.name != name:
-            continue
+    if found:
         has = (
             found.scheme,
             found.type,
@@ -121,16 +160,21 @@ def create_load_balancer(
     new.since = clock.now()
     new.dns_name = f"{name}-{mock_random.randint(10**9, 10**10 - 1)}.{self.region_name}.elb.amazonaws.com"
     new.canonical_hosted_zone_id = ALB_ZONES.get(self.region_name, new.canonical_hosted_zone_id)
+    # The local DNS answers with it, and front.py knows whose it is.
+    new.loopback = str(next(_loopback))
     set_interfaces(self.ec2_backend, new)
     return new
 
 
 @replaces(FakeLoadBalancer)
 def activate(original, self):
-    """Active after minutes; provisioning for ever while a subnet has no route to an internet gateway."""
+    """Active after minutes; provisioning for ever while a subnet has no way in from an internet gateway.
+
+    That is no route, or VPC Block Public Access; what ELB does of the second is in no source.
+    """
     backend = self.subnets[0].ec2_backend
     reachable = self.scheme == "internal" or all(
-        has_internet_route(backend, subnet) for subnet in self.subnets
+        has_internet_route(backend, subnet) and block_mode(subnet) == OFF for subnet in self.subnets
     )
     if reachable and clock.passed(self.since, ACTIVE):
         original(self)
@@ -171,7 +215,7 @@ def set_subnets(original, self, arn, subnets, subnet_mappings):
     """The same rules as for CreateLoadBalancer; the interfaces follow."""
     if arn in self.load_balancers:
         subnet_ids = subnets or [mapping["SubnetId"] for mapping in subnet_mappings]
-        _checked_subnets(self, self.load_balancers[arn].type, subnet_ids)
+        _checked_subnets(self, self.load_balancers[arn].type, subnet_ids, self.load_balancers[arn])
     zones = original(self, arn, subnets, subnet_mappings)
     set_interfaces(self.ec2_backend, self.load_balancers[arn])
     return zones

@@ -56,6 +56,9 @@ class Fault:
     kind: str
     operation: str | None = None
     caller: str | None = None
+    # Calls to this region alone, or to all but this one; a service without regions is in neither.
+    region: str | None = None
+    outside: str | None = None
     nth: int = 1
     times: int = 1
     # The process whose children may be killed.
@@ -69,8 +72,13 @@ class Fault:
             raise LookupError(f"{self.kind} is none of the faults {', '.join(KINDS)}")
 
     def is_about(self, call: dict) -> bool:
-        """Whether the call is of the operation and caller that the fault is set for."""
-        return self.operation in (None, call["operation"]) and self.caller in (None, call["caller"])
+        """Whether the call is of the operation, the caller and the region that the fault is set for."""
+        return (
+            self.operation in (None, call["operation"])
+            and self.caller in (None, call["caller"])
+            and self.region in (None, call["region"])
+            and (self.outside is None or call["region"] not in (None, self.outside))
+        )
 
     def strikes(self) -> bool:
         """Whether it strikes this call, which it is about."""

@@ -33,7 +33,7 @@ def without_request(
 def probe(target_group: FakeTargetGroup, target: dict) -> FakeHealthStatus:
     """The target's health by a request of the health check's path."""
     instance = target_group.ec2_backend.get_instance_by_id(target["Id"])
-    return _status(target_group, target, _asked(target_group, instance))
+    return _status(target_group, target, _asked(target_group, target, instance))
 
 
 def _check_port(target_group: FakeTargetGroup, target: dict) -> int:
@@ -93,21 +93,37 @@ def admits(instance, load_balancer: FakeLoadBalancer, port: int) -> bool:
     return any(lets_in(rule) for rule in rules)
 
 
-def backend_of(instance) -> str | None:
-    """The address on this machine that the instance's tag names."""
+def _backends(instance) -> str | None:
     return next((tag["value"] for tag in instance.get_tags() if tag["key"] == BACKEND_TAG), None)
 
 
-def _asked(target_group: FakeTargetGroup, instance) -> Found:
-    """A real request where the instance has a backend on this machine; without one it is healthy."""
-    backend = backend_of(instance)
-    if backend is None:
+def backend_of(instance, port: int) -> str | None:
+    """The address on this machine that the instance's tag names for a port: `127.0.0.1:5000` is there on any port.
+
+    `8080=127.0.0.1:5000` is there on one; several of them have spaces between them.
+    """
+    for each in (_backends(instance) or "").split():
+        on, _, address = each.rpartition("=")
+        if on in ("", str(port)):
+            return address
+    return None
+
+
+def _asked(target_group: FakeTargetGroup, target: dict, instance) -> Found:
+    """A real request where the instance has a backend on this machine; without one it is healthy.
+
+    The Host header is the target's private address and port (user guide, "Troubleshoot your Application Load Balancers").
+    """
+    port = _check_port(target_group, target)
+    backend = backend_of(instance, port)
+    if not _backends(instance):
         return "healthy", None, None
+    if backend is None:  # the instance refuses the connection
+        return "unhealthy", "Target.FailedHealthChecks", "Health checks failed"
     connection = http.client.HTTPConnection(backend, timeout=PROBE_SECONDS)
+    headers = {"Host": f"{instance.private_ip_address}:{port}", "User-Agent": "ELB-HealthChecker/2.0"}
     try:
-        connection.request(
-            "GET", target_group.health_check_path, headers={"User-Agent": "ELB-HealthChecker/2.0"}
-        )
+        connection.request("GET", target_group.health_check_path, headers=headers)
         status = connection.getresponse().status
     except TimeoutError:
         return "unhealthy", "Target.Timeout", "Request timed out"

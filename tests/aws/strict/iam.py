@@ -13,6 +13,7 @@ from moto.ec2.responses import EC2Response
 from moto.elbv2.responses import ELBV2Response
 
 from ..endpoints import ACCOUNT
+from .route53 import normal
 
 PREFIXES = {"elbv2": "elasticloadbalancing"}
 TAGGING = {"elbv2": "AddTags", "ec2": "CreateTags", "acm": "AddTagsToCertificate"}
@@ -95,9 +96,7 @@ def _other_keys(operation: str, parameters: dict) -> dict:
         return {
             f"{RECORDS}Actions": sorted({change["Action"] for change in changes}),
             f"{RECORDS}RecordTypes": sorted({record["Type"] for record in records}),
-            f"{RECORDS}NormalizedRecordNames": sorted(
-                {record["Name"].lower().rstrip(".") for record in records}
-            ),
+            f"{RECORDS}NormalizedRecordNames": sorted({normal(record["Name"])[:-1] for record in records}),
         }
     return {}
 

@@ -9,7 +9,7 @@ import traceback
 from moto.core.responses import BaseResponse
 
 from ..caller import OTHER, caller
-from . import faults, iam, throttle
+from . import faults, iam, propagation, throttle
 from .patch import replaces
 
 lock = threading.RLock()
@@ -27,6 +27,7 @@ def calls(since: int = 0) -> list[dict]:
 def clear() -> None:
     """Forget all calls; numbers begin at 1 again."""
     _calls.clear()
+    propagation.clear()
 
 
 def _error(status: int, headers: dict, body) -> str | None:
@@ -47,6 +48,8 @@ def call_action(original, self):
         call = {
             "n": len(_calls) + 1,
             "service": self.service_name,
+            # Route 53 has none.
+            "region": None if self.service_name == "route53" else self.region,
             "operation": operation,
             "caller": calling,
             "changes": changes,
@@ -56,20 +59,28 @@ def call_action(original, self):
             "at": time.time(),
         }
         _calls.append(call)
-        throttled = throttle.refuses(self, operation)
-        # A fault strikes only what comes through.
-        fault = None if throttled else faults.due(call)
-        call["fault"] = fault.kind if fault else None
-        carry_out = functools.partial(original, self)
-        if throttled:
+        carry_out, fault = functools.partial(original, self), None
+        if throttle.refuses(self, operation):
             refused = (self.service_name, faults.THROTTLED, "Rate exceeded")
             carry_out = functools.partial(faults.refusal, *refused)
+        elif propagation.denies(call):
+            refused = (
+                self.service_name,
+                faults.DENIED,
+                f"{calling} is not authorized to perform: {operation}",
+            )
+            carry_out = functools.partial(faults.refusal, *refused)
+        else:  # a fault strikes only what comes through
+            fault = faults.due(call)
+        call["fault"] = fault.kind if fault else None
         try:
             status, headers, body = fault.strike(self.service_name, carry_out) if fault else carry_out()
         except Exception:
             traceback.print_exc()
             raise
         call["error"] = _error(status, headers, body)
+        if not call["error"]:
+            propagation.note(call, body if isinstance(body, str) else "")
     if fault:
         fault.hold()
     return status, headers, body

@@ -1,11 +1,12 @@
 """Route 53: a batch of changes is checked as a whole, exactly, and takes time to reach the name servers."""
 
 import functools
+import hashlib
 import re
 
 from moto.moto_api._internal import mock_random
 from moto.route53.exceptions import Route53ClientError
-from moto.route53.models import FakeZone, RecordSet, Route53Backend, reverse_domain_name, route53_backends
+from moto.route53.models import FakeZone, RecordSet, Route53Backend, reverse_domain_name
 from moto.route53.responses import Route53
 from moto.route53.utils import validate_domain_name
 
@@ -35,12 +36,27 @@ ALB_ZONES = {
     "us-west-1": "Z368ELLRRE2KJ0",
     "us-west-2": "Z1H1FL5HABSF5",
 }
+LONGEST_COMMENT = 256
 _ALB_NAME = re.compile(r"[^.]+\.([a-z0-9-]+)\.elb\.amazonaws\.com\.")
 
 
 def normal(name: str) -> str:
-    """A DNS name as Route 53 keeps it: lower case, with its last dot."""
-    return name.lower().rstrip(".") + "."
+    """A DNS name as Route 53 keeps it: lower case, with its last dot, an asterisk in octal.
+
+    Developer guide, "DNS domain name format"; that it answers so is what Terraform's provider undoes (cleanRecordName).
+    """
+    return name.lower().rstrip(".").replace("*", "\\052") + "."
+
+
+def _name_servers(zone_id: str) -> list[str]:
+    """Four for each zone, no other's (developer guide, "SOA and NS records that Amazon Route 53 creates")."""
+    number = int(hashlib.sha256(zone_id.encode()).hexdigest(), 16)
+    servers = []
+    for index, place in enumerate(("com", "net", "org", "co.uk")):
+        number, server = divmod(number, 512)
+        number, shard = divmod(number, 64)
+        servers.append(f"ns-{512 * index + server}.awsdns-{shard:02}.{place}")
+    return servers
 
 
 def _zone_changes(backend: Route53Backend) -> dict[str, float]:
@@ -176,11 +192,17 @@ def _changed(records: list[RecordSet], change: dict, zone: FakeZone) -> list[Rec
 
 @replaces(Route53Backend)
 def create_hosted_zone(original, self, name, *arguments, **named):
-    """The records that a zone begins with have a moment from which they stand, and plain values."""
+    """The records that a zone begins with have a moment from which they stand, and the zone's own name servers."""
     zone = original(self, normal(name), *arguments, **named)
+    if not zone.delegation_set.id:  # a reusable one has name servers of its own
+        zone.delegation_set.name_servers = _name_servers(zone.resource_id)
+    servers = zone.delegation_set.name_servers
+    values = {
+        "NS": [f"{server}." for server in servers],
+        "SOA": [f"{servers[0]}. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"],
+    }
     for record in zone.rrsets:
-        record.since = clock.now()
-        record.records = [value["Value"] if isinstance(value, dict) else value for value in record.records]
+        record.since, record.records = clock.now(), values[record.type]
     return zone
 
 
@@ -205,6 +227,19 @@ def _with_own_change(original, self):
 
 for operation in ("create_hosted_zone", "delete_hosted_zone", "change_resource_record_sets"):
     replaces(Route53, operation)(_with_own_change)
+
+
+@replaces(Route53, "change_resource_record_sets")
+def with_short_comment(original, self):
+    """A comment has at most 256 characters (service model, ResourceDescription, of ChangeBatch.Comment)."""
+    comment = self._get_param("ChangeBatch.Comment") or ""
+    if len(comment) > LONGEST_COMMENT:
+        raise Route53ClientError(
+            "InvalidInput",
+            f"1 validation error detected: Value '{comment}' at 'changeBatch.comment' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {LONGEST_COMMENT}",
+        )
+    return original(self)
 
 
 def _status(backend: Route53Backend, change_id: str) -> str:
@@ -265,15 +300,3 @@ def get_record_sets(original, self, start_type, start_name):
     """Those of one name and type are in the order of their identifiers."""
     found = list(original(self, start_type, start_name))
     return sorted(found, key=lambda r: (reverse_domain_name(r.name), r.type, r.set_identifier or ""))
-
-
-def public_records(account_id: str, name: str) -> list[RecordSet]:
-    """The record sets that a resolver finds at a name: those in the closest public zone."""
-    name = normal(name)
-    zones = [
-        zone
-        for zone in route53_backends[account_id]["aws"].zones.values()
-        if not zone.private_zone and (name == zone.name or name.endswith(f".{zone.name}"))
-    ]
-    closest = max((len(zone.name) for zone in zones), default=0)
-    return [r for zone in zones if len(zone.name) == closest for r in zone.rrsets if r.name == name]

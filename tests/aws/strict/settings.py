@@ -11,6 +11,8 @@ class Settings:
     page_size: int | None = None
     # Decides what AWS answers where nobody knows: unconfirmed.py.
     seed: int = 0
+    # Whether IAM learns late of the tags of what is made: propagation.py. None: the seed decides.
+    tags_lag: bool | None = None
 
     def change(self, **settings: int | None) -> None:
         """Set these, and leave the others."""

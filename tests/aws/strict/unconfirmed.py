@@ -10,8 +10,12 @@ DISASSOCIATE_ABSENT = "DisassociateAddress of an absent association"
 RELEASE_ABSENT = "ReleaseAddress of an absent address"
 DELETE_CERTIFICATE_IN_USE = "DeleteCertificate of one in use"
 LISTENER_CERTIFICATE_PENDING = "CreateListener with a certificate that is not issued"
+MIXED_ZONES = "Subnets of zones that do not go together"
+SMALL_SUBNET = "Subnets smaller than /27"
+NEW_TAGS = "A call that is allowed by the tags of what was made a moment ago"
+STOP_BESIDE_PROTECTED = "StopInstances of several, of which one is protected: what is stopped"
 
-# Error codes, the likeliest first; None: it succeeds.
+# Error codes, or what the fact asks for, the likeliest first; None: it succeeds.
 ANSWERS: dict[str, tuple[str | None, ...]] = {
     # The API reference has no such error among the operation's; other tools expect one.
     DELETE_TARGET_GROUP_ABSENT: (None, "TargetGroupNotFound"),
@@ -24,6 +28,14 @@ ANSWERS: dict[str, tuple[str | None, ...]] = {
     # The API reference lists both.
     DELETE_CERTIFICATE_IN_USE: ("ResourceInUseException", "ConflictException"),
     LISTENER_CERTIFICATE_PENDING: ("UnsupportedCertificate", "CertificateNotFound"),
+    # The API reference lists both.
+    MIXED_ZONES: ("InvalidConfigurationRequest", "InvalidSubnet"),
+    # The user guide asks for /27; load balancers have been made in /28 while 8 addresses were free there.
+    SMALL_SUBNET: (None, "InvalidSubnet"),
+    # kops#15990 and aws-load-balancer-controller#1464 saw it denied, of tags that may have come after the creation.
+    NEW_TAGS: (None, "AccessDenied"),
+    # TerminateInstances, in the API reference, has the second; StopInstances has none.
+    STOP_BESIDE_PROTECTED: ("none", "of other zones"),
 }
 
 

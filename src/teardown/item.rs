@@ -22,6 +22,8 @@ pub struct Input {
     pub own_only: bool,
     /// Of a rollback: the ARN of the provision execution, under whose lock it works. A dry run only gives that back.
     pub run: Option<String>,
+    /// Of a night's teardown: the ARN of the night's execution. It waits for an environment that is busy.
+    pub night: Option<String>,
 }
 
 /// Certificates are free, and ACM limits requests a year.
@@ -37,13 +39,14 @@ pub enum CertificatePolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     pub resource: String,
+    /// Empty where AWS refused to tell what stands.
     pub id: String,
     pub decision: Decision,
     pub reason: String,
     /// Dollars that end with it, where the decision is carried out and AWS bills it by the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hourly: Option<Decimal>,
-    /// Of an execution that acted: `done`, or `kept`.
+    /// Of an execution that acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
 }
@@ -57,6 +60,8 @@ pub enum Decision {
     Stop,
     Terminate,
     Keep,
+    /// AWS refuses to tell what stands of this kind: what it could be stays.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,17 +69,39 @@ pub enum Decision {
 pub enum Outcome {
     Done,
     Kept,
+    /// AWS refused; the reason has what it said.
+    Refused,
 }
 
 impl Item {
     pub fn new(resource: &str, id: impl Into<String>, decision: Decision, reason: impl Into<String>) -> Self {
         Item { resource: resource.into(), id: id.into(), decision, reason: reason.into(), hourly: None, outcome: None }
     }
+
+    /// Whether the decision changes anything.
+    pub fn acts(&self) -> bool {
+        !matches!(self.decision, Decision::Keep | Decision::Unknown)
+    }
+
+    pub fn is(&self, other: &Item) -> bool {
+        (&self.resource, &self.id) == (&other.resource, &other.id)
+    }
+
+    /// With what came of it in place of what was planned.
+    pub fn ended(self, outcome: Outcome, reason: String) -> Self {
+        Item { outcome: Some(outcome), reason, ..self }
+    }
+
+    fn named(&self) -> String {
+        let id = if self.id.is_empty() { String::new() } else { format!(" {}", self.id) };
+        format!("{}{id}: {}", self.resource, self.reason)
+    }
 }
 
 /// What the decisions of a list save, carried out. An instance's own price is not in it.
 pub fn saves(items: &[Item]) -> Rate {
-    Rate::of(items.iter().filter(|item| item.decision != Decision::Keep).filter_map(|item| item.hourly).sum())
+    let counts = |item: &&Item| item.acts() && !matches!(item.outcome, Some(Outcome::Kept | Outcome::Refused));
+    Rate::of(items.iter().filter(counts).filter_map(|item| item.hourly).sum())
 }
 
 /// What a finished teardown did: the plan's items and what turned up later, against the last listing, which is the proof.
@@ -84,16 +111,39 @@ pub fn settle(plan: Vec<Item>, last: Vec<Item>) -> Vec<Item> {
     let mut settled: Vec<Item> = plan
         .into_iter()
         .map(|item| {
-            let outcome = if item.decision == Decision::Keep { Outcome::Kept } else { Outcome::Done };
+            let outcome = item.outcome.unwrap_or(if item.acts() { Outcome::Done } else { kept(&item) });
             Item { outcome: Some(outcome), ..item }
         })
         .collect();
     for item in last {
-        if !settled.iter().any(|known| (&known.resource, &known.id) == (&item.resource, &item.id)) {
-            settled.push(Item { outcome: Some(Outcome::Kept), ..item });
+        if !settled.iter().any(|known| known.is(&item)) {
+            let outcome = kept(&item);
+            settled.push(Item { outcome: Some(outcome), ..item });
         }
     }
     settled
+}
+
+fn kept(item: &Item) -> Outcome {
+    if item.decision == Decision::Unknown { Outcome::Refused } else { Outcome::Kept }
+}
+
+/// Each item that AWS refused, with what it said; empty where there is none.
+pub fn refusals(items: &[Item]) -> String {
+    let refused = items.iter().filter(|item| item.outcome == Some(Outcome::Refused));
+    refused.map(Item::named).collect::<Vec<_>>().join("; ")
+}
+
+/// A list in one line. `acted`: it tells of what was done, and otherwise of what would be.
+pub fn summary(environment: &str, items: &[Item], acted: bool) -> String {
+    let acting = items.iter().filter(|item| item.acts() && item.outcome != Some(Outcome::Kept)).count();
+    let kept = items.len() - acting;
+    match (acting, acted) {
+        (0, _) if items.is_empty() => format!("nothing of environment {environment} stands; nothing was changed"),
+        (0, _) => format!("nothing of environment {environment} is to go; {kept} kept"),
+        (_, true) => format!("environment {environment}: {acting} ended, {kept} kept"),
+        (_, false) => format!("environment {environment}: {acting} would end, {kept} would be kept"),
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +153,9 @@ mod tests {
     #[test]
     fn what_is_kept_saves_nothing() {
         let priced = |decision| Item { hourly: Some("0.005".parse().unwrap()), ..Item::new("", "", decision, "") };
-        let items = [priced(Decision::Release), priced(Decision::Keep), Item::new("", "", Decision::Remove, "")];
+        let refused = priced(Decision::Release).ended(Outcome::Refused, "AccessDenied".into());
+        let items =
+            [priced(Decision::Release), priced(Decision::Keep), refused, Item::new("", "", Decision::Remove, "")];
         assert_eq!(saves(&items).hourly, "0.005".parse().unwrap());
     }
 
@@ -115,5 +167,24 @@ mod tests {
         let settled = settle(vec![gone, kept.clone()], vec![kept, late]);
         let outcomes: Vec<_> = settled.iter().map(|item| (item.id.as_str(), item.outcome.unwrap())).collect();
         assert_eq!(outcomes, [("lb", Outcome::Done), ("c", Outcome::Kept), ("i", Outcome::Kept)]);
+        assert_eq!(summary("api", &settled, true), "environment api: 1 ended, 2 kept");
+    }
+
+    #[test]
+    fn what_was_refused_and_what_is_unknown_is_named() {
+        let refused = Item::new("target group", "tg", Decision::Remove, "ours");
+        let unknown = Item::new("certificate", "", Decision::Unknown, "acm:ListCertificates: AccessDenied");
+        let planned = vec![refused.clone().ended(Outcome::Refused, "AccessDenied".into()), unknown];
+        let settled = settle(planned, vec![refused]);
+        assert_eq!(settled.len(), 2);
+        assert_eq!(
+            refusals(&settled),
+            "target group tg: AccessDenied; certificate: acm:ListCertificates: AccessDenied"
+        );
+    }
+
+    #[test]
+    fn a_list_of_nothing_says_so() {
+        assert_eq!(summary("api", &[], true), "nothing of environment api stands; nothing was changed");
     }
 }
