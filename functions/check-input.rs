@@ -1,9 +1,10 @@
 //! First state of provision: checks the whole input and resolves it to an environment, by reads alone; then takes the
 //! environment's lock, unless it is just to plan.
 
-use albatross::dns::AtDomain;
-use albatross::environment::{self, Environment, Input, Mode};
-use albatross::error::Result;
+use albatross::dns::{AtDomain, Public, Resolver};
+use albatross::environment::{self, Delegation, Environment, Input, Mode};
+use albatross::error::{Error, Result};
+use albatross::load_balancer::Front;
 use albatross::security_group::Ours;
 use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group, tags};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ struct Event {
 struct Clients {
     acm: aws_sdk_acm::Client,
     ec2: aws_sdk_ec2::Client,
+    elb: aws_sdk_elasticloadbalancingv2::Client,
     route53: aws_sdk_route53::Client,
     sfn: aws_sdk_sfn::Client,
 }
@@ -29,6 +31,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let clients = Clients {
         acm: aws_sdk_acm::Client::new(&config),
         ec2: aws_sdk_ec2::Client::new(&config),
+        elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
         route53: aws_sdk_route53::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),
     };
@@ -36,16 +39,17 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn check(clients: &Clients, event: Event) -> Result<Environment> {
-    let Clients { acm, ec2, route53, sfn } = clients;
+    let Clients { acm, ec2, elb, route53, sfn } = clients;
     let input = Input::parse(event.input)?;
     let tags = tags::given(&lambda::resource_tags())?;
     let given_certificate = async {
         match &input.certificate_arn {
-            Some(arn) => certificate::check_given(acm, arn, &input.domain).await,
-            None => Ok(()),
+            Some(arn) => certificate::check_given(acm, arn, &input.domain).await.map(Some),
+            None => Ok(None),
         }
     };
     let (owner, name) = (lambda::owner(), input.name());
+    let resolver = Resolver::of_this_machine();
     let own_group = environment::security_group_name(&name);
     let behind = async {
         let instances = instance::check(ec2, &input.instances, &input.put_back).await?;
@@ -57,11 +61,20 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
     let at_domain = async {
         let zones = dns::zones(route53).await?;
         let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
-        let standing = dns::standing(route53, &zone.id, &input.domain).await?;
-        Result::Ok((zone, standing))
+        let is_checked = input.delegation == Delegation::Check;
+        let public = async { Ok(Public::ask(&resolver, &zone, is_checked, input.certificate_arn.is_none()).await) };
+        let (around, public) = tokio::try_join!(dns::around(route53, &zone.id, &input.domain), public)?;
+        Result::Ok((zone, around, public))
     };
-    let ((instances, mut subnets, groups), (zone, standing), ()) =
+    let ((instances, mut subnets, groups), (zone, around, public), given_certificate) =
         tokio::try_join!(behind, at_domain, given_certificate)?;
+    around.check_not_delegated()?;
+    let chosen_by = if input.hosted_zone_id.is_some() { "$.hostedZoneId" } else { "$.domain" };
+    let unasked = public.check_asked(&zone, &around.name_servers(), chosen_by)?;
+    let covers = |name: &str| given_certificate.as_ref().is_some_and(|given| given.covers(name));
+    let warnings = unasked.into_iter().chain(around.warnings(covers)).collect();
+    let standing = around.standing();
+    let made = around.copies(&owner, &name)?;
     let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&owner.stack, &name);
     let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
     network::mark_stood_in(ec2, &mut subnets, ours.first().map(|group| group.id.as_str())).await?;
@@ -98,16 +111,31 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         mode: input.mode,
         complete: false,
         security_group: None,
-        at_domain: AtDomain::of(&standing),
+        at_domain: AtDomain::of(&standing, &made, around.is_validated()),
+        warnings,
     };
     environment.check_standing(&ours)?;
     environment.security_group = ours.into_iter().next().map(|group| group.id);
+    if environment.certificate_arn.is_none()
+        && let Some(why) = dns::forbidden(&resolver, &public, &around).await
+    {
+        let ours = certificate::find(acm, &environment).await?;
+        if certificate::best(&ours).is_none_or(|best| best.check_issued().is_err()) {
+            let problem = format!("{why}, or give the \"certificateArn\" of one that you have imported");
+            return Err(Error::input("$.domain", problem));
+        }
+        environment.warnings.push(format!("{why}, or the certificate that stands will not be renewed"));
+    }
+    let front = match dns::is_claimable(&environment, &standing) {
+        true => load_balancer::find(elb, &environment).await?.front.map(|(found, _)| Front::from(&found)),
+        false => None,
+    };
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
-    dns::point(&environment, &load_balancer::Front::default(), &standing)?;
+    dns::point(&environment, &front.unwrap_or_default(), &standing.clone().with(made.clone()))?;
     environment.complete = dns::is_owned(&owner, &environment.name, &environment.domain, &standing);
     let Environment { zone, domain, .. } = &environment;
     match environment.mode {
-        Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run).await?,
+        Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run, &made).await?,
         Mode::Plan => drop(lock::check(&zone.id, domain, standing.lock.as_ref())?),
     }
     Ok(environment)

@@ -26,6 +26,7 @@ struct Answer {
     mode: Mode,
     steps: Vec<Step>,
     dns: Vec<String>,
+    warnings: Vec<String>,
     cost: Cost,
 }
 
@@ -37,11 +38,10 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     let Clients { acm, ec2, elb, route53, .. } = clients;
-    let (found_group, found, certificates, standing) = tokio::try_join!(
+    let (found_group, found, certificates) = tokio::try_join!(
         security_group::find(ec2, &environment),
         load_balancer::find(elb, &environment),
         certificate::find(acm, &environment),
-        dns::standing(route53, &environment.zone.id, &environment.domain),
     )?;
     let targets_step = target_group::plan(&environment, found.targets.as_ref());
     let certificate_step = certificate::plan(&environment, &certificates);
@@ -66,7 +66,7 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
         https,
         validation(route53, &environment, &front, &certificates),
     )?;
-    let edits = dns::point(&environment, &front, &standing)?;
+    let (alias_step, edits) = dns::would_edit(&environment, &front)?;
     let group_step = security_group::plan(&environment, found_group.as_ref(), &rules);
     let open_steps = security_group::plan_open(&environment, &group, &rules);
     let mut steps = vec![group_step, targets_step, front_step, listener::plan_http(&listeners, &target_group)];
@@ -77,12 +77,12 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     steps.push(listener::plan_redirect(&environment, &listeners.http().unwrap_or_default()));
     let former = Former::of(targets.former, rules.former(&environment, &group), vec![]);
     steps.extend(former.iter().flat_map(Former::steps));
-    steps.push(dns::pointed(&environment, &front, &edits));
+    steps.push(alias_step);
     dns.extend(dns::diff(&environment, &front, &edits));
     let region = aws::region(&clients.config);
     let cost = price::environment(&region, environment.subnets.len(), environment.public_ipv4());
-    let Environment { name, domain, mode, .. } = environment;
-    Ok(Answer { environment: name, domain, mode, steps, dns, cost })
+    let Environment { name, domain, mode, warnings, .. } = environment;
+    Ok(Answer { environment: name, domain, mode, steps, dns, warnings, cost })
 }
 
 /// The id, or for what is not made yet its name in angle brackets.
@@ -90,7 +90,7 @@ fn if_new(id: &str, name: String) -> String {
     if id.is_empty() { format!("<{name}>") } else { id.into() }
 }
 
-/// The validation records of a certificate that is not issued, as rows and as a diff.
+/// The validation records that are to be made, as rows and as a diff.
 async fn validation(
     route53: &aws_sdk_route53::Client,
     environment: &Environment,

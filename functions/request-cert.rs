@@ -45,14 +45,12 @@ async fn request(
     step.id.clone_from(&certificate.arn);
     let mut steps = vec![step];
     let issued = certificate.check_issued().is_ok();
-    if !issued {
-        if certificate.records.is_empty() {
-            let waiting_for = "waiting for ACM to name the validation record".into();
-            return Err(Error::CertificatePending { arn: certificate.arn, waiting_for });
-        }
-        for record in &certificate.records {
-            steps.push(dns::ensure_cname(route53, &environment.zone, record).await?);
-        }
+    if !issued && certificate.records.is_empty() {
+        let waiting_for = "waiting for ACM to name the validation record".into();
+        return Err(Error::CertificatePending { arn: certificate.arn, waiting_for });
+    }
+    for record in &certificate.records {
+        steps.push(dns::ensure_cname(route53, &environment.zone, record).await?);
     }
     Ok(Answer { certificate_arn: certificate.arn, issued, steps })
 }

@@ -54,6 +54,9 @@ struct Answer {
     /// The execution has the environment's lock.
     #[serde(default)]
     locked: bool,
+    /// Copies of a wildcard's records serve the domain as long as anything of ours stands under it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    copied: bool,
 }
 
 /// One call of the function.
@@ -96,23 +99,26 @@ impl Call<'_> {
     async fn plan(&self) -> Result<Answer> {
         let Known { identity, groups, no_zone } = self.identify().await?;
         let held = match (self.input.dry_run, &self.input.run) {
-            (false, provision) => self.lock(&identity, provision.is_some()).await?,
+            (false, provision) => {
+                let stands = groups.as_ref().map_or(true, |groups| !groups.is_empty());
+                self.lock(&identity, provision.is_some(), stands).await?
+            }
             (true, Some(_)) => Held { held: false, seen: identity::standing(self.clients, &identity).await? },
             (true, None) => Held::default(),
         };
         let record = held.seen.as_ref().and_then(|standing| standing.lock.as_ref());
         let gives_back = self.input.dry_run && self.input.run.is_some() && lock::is_held(record, &self.run);
-        let List { listed, kept, passing } = self.list(&identity, groups, held.seen, no_zone, None).await?;
+        let List { listed, kept, passing, copied } = self.list(&identity, groups, held.seen, no_zone, None).await?;
         if gives_back {
             // The provision failed and keeps what stands: nothing but its lock goes.
-            identity::unlock(self.clients, &identity, &self.run).await?;
+            identity::unlock(self.clients, &self.owner, &identity, &self.run, false).await?;
         }
         if let Some(error) = passing.filter(|_| self.patient) {
             return Err(error);
         }
         let items: Vec<Item> = listed.iter().map(|listed| listed.item.clone()).collect();
         if kept.is_none() && items.iter().all(|item| item.decision == Decision::Keep) {
-            self.check_elsewhere(&identity, held.held).await?;
+            self.check_elsewhere(&identity, held.held, copied).await?;
         }
         Ok(Answer {
             summary: kept.clone().unwrap_or_else(|| summary(&identity.name, &items, false)),
@@ -123,6 +129,7 @@ impl Call<'_> {
             todo: unsettled(listed),
             acted: false,
             locked: held.held,
+            copied,
         })
     }
 
@@ -143,7 +150,7 @@ impl Call<'_> {
             }
         }
         let (identity, groups) = self.groups(plan.environment.clone()).await?;
-        let held = self.lock(&identity, true).await?;
+        let held = self.lock(&identity, true, true).await?;
         let list = self.list(&identity, groups, held.seen, None, Some(&plan.items)).await?;
         let acted = self.act(&identity, &list.listed, &plan.items).await?;
         self.finish(&plan, identity, plan.items.clone(), acted, held.held).await
@@ -178,7 +185,7 @@ impl Call<'_> {
                 let last = last.into_iter().map(|listed| listed.item).collect();
                 items = settle(items, last);
                 if locked {
-                    items.extend(self.unlock(&identity).await?);
+                    items.extend(self.unlock(&identity, plan.copied).await?);
                 }
             } else {
                 // What the lists before did not show yet.
@@ -196,7 +203,8 @@ impl Call<'_> {
         }
         let summary = plan.kept.clone().unwrap_or_else(|| summary(&identity.name, &items, true));
         let kept = plan.kept.clone();
-        Ok(Answer { environment: identity, items, summary, kept, put_back, todo, acted: true, locked })
+        let copied = plan.copied;
+        Ok(Answer { environment: identity, items, summary, kept, put_back, todo, acted: true, locked, copied })
     }
 
     // --- What it reads -------------------------------------------------------------------------------------------
@@ -265,7 +273,7 @@ impl Call<'_> {
 
     /// Checks that what the input means does not stand under another name, where somebody wrote the input by hand; the lock
     /// that was taken in vain goes.
-    async fn check_elsewhere(&self, identity: &Identity, locked: bool) -> Result<()> {
+    async fn check_elsewhere(&self, identity: &Identity, locked: bool, copied: bool) -> Result<()> {
         let Input { own_only, run, night, .. } = &self.input;
         if *own_only || run.is_some() || night.is_some() {
             return Ok(());
@@ -273,7 +281,7 @@ impl Call<'_> {
         let checked = identity::check_elsewhere(self.clients, identity).await;
         match checked {
             Err(Error::InvalidInput { .. }) if locked => {
-                identity::unlock(self.clients, identity, &self.run).await?;
+                identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await?;
                 checked
             }
             // That nothing stands is known without.
@@ -302,16 +310,16 @@ impl Call<'_> {
 
     // --- What it does --------------------------------------------------------------------------------------------
 
-    async fn lock(&self, identity: &Identity, has: bool) -> Result<Held> {
-        match identity::lock(self.clients, identity, &self.run, has).await {
+    async fn lock(&self, identity: &Identity, has: bool, stands: bool) -> Result<Held> {
+        match identity::lock(self.clients, &self.owner, identity, &self.run, has, stands).await {
             Err(error @ Error::AwsUnavailable(_)) if !self.patient && !dns::is_outdated(&error) => Ok(Held::default()),
             other => other,
         }
     }
 
     /// Gives the lock back; answers an item where AWS refuses.
-    async fn unlock(&self, identity: &Identity) -> Result<Option<Item>> {
-        match identity::unlock(self.clients, identity, &self.run).await {
+    async fn unlock(&self, identity: &Identity, copied: bool) -> Result<Option<Item>> {
+        match identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await {
             Ok(()) => Ok(None),
             Err(error @ Error::AwsUnavailable(_)) if self.patient || dns::is_outdated(&error) => Err(error),
             Err(error) => {

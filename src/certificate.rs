@@ -132,13 +132,13 @@ pub async fn describe(client: &acm::Client, arn: &str) -> Result<Option<Certific
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where it does not exist, is not ISSUED or does not cover the domain.
-pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Result<()> {
+pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Result<Certificate> {
     let wrong = |problem: String| Err(Error::input("$.certificateArn", format!("{arn} {problem}")));
     match describe(client, arn).await.unless(&["ValidationException", "InvalidArnException"])?.flatten() {
         None => wrong("does not exist in this account and region".into()),
         Some(given) if given.status != CertificateStatus::Issued => wrong(format!("is {}, not ISSUED", given.status)),
         Some(given) if !given.covers(domain) => wrong(format!("is for {}, not for {domain}", given.names.join(", "))),
-        Some(_) => Ok(()),
+        Some(given) => Ok(given),
     }
 }
 
@@ -173,7 +173,8 @@ pub async fn is_ours(client: &acm::Client, arn: &str, stack: &str, environment: 
     Ok(tagged.is_some_and(|answer| Tags::from(answer.tags()).are_of(stack, environment)))
 }
 
-/// Those of an environment; none where it has been given one. An issued one is all there is to know.
+/// Those of an environment; none where it has been given one. An issued one is all there is to know, and its validation
+/// record too where none was seen: without it ACM does not renew.
 pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec<Certificate>> {
     let mut found = vec![];
     if environment.certificate_arn.is_some() {
@@ -183,10 +184,14 @@ pub async fn find(client: &acm::Client, environment: &Environment) -> Result<Vec
         if !is_ours(client, &one.arn, &environment.stack, &environment.name).await? {
             continue;
         }
-        if one.status == CertificateStatus::Issued {
+        let is_issued = one.status == CertificateStatus::Issued;
+        if is_issued && environment.at_domain.validated {
             return Ok(vec![Certificate::issued(one.arn)]);
         }
         found.extend(describe(client, &one.arn).await?);
+        if is_issued && let Some(issued) = found.pop() {
+            return Ok(vec![issued]);
+        }
     }
     Ok(found)
 }
@@ -199,12 +204,13 @@ pub fn plan(environment: &Environment, ours: &[Certificate]) -> Step {
     }
 }
 
-/// The validation records that are to stand, where `ours` stand; none as long as ACM has not named them, `None` where the
-/// certificate is issued. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next one's.
+/// The validation records that are to stand, where `ours` stand; none as long as ACM has not named them, `None` where they do
+/// or the certificate needs none. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next one's.
 pub fn awaited<'a>(environment: &Environment, ours: &'a [Certificate]) -> Option<&'a [ValidationRecord]> {
     let known = best(ours).or(ours.first());
-    let is_issued = known.is_some_and(|certificate| certificate.check_issued().is_ok());
-    (environment.certificate_arn.is_none() && !is_issued).then(|| known.map_or(&[][..], |known| &known.records))
+    let needs_none =
+        known.is_some_and(|certificate| certificate.check_issued().is_ok() && certificate.records.is_empty());
+    (environment.certificate_arn.is_none() && !needs_none).then(|| known.map_or(&[][..], |known| &known.records))
 }
 
 /// The one to use: an ISSUED one before a pending one.
@@ -337,11 +343,12 @@ mod tests {
         let mut environment = Environment::example();
         let record = ValidationRecord { name: "_a".into(), value: "_b".into() };
         let mut ours = certificate(&["api.example.com"], &[]);
-        ours.records = vec![record.clone()];
         assert_eq!(awaited(&environment, &[]), Some(&[][..]));
         assert_eq!(plan(&environment, &[]).outcome, Outcome::Created);
         assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), None);
         assert_eq!(plan(&environment, std::slice::from_ref(&ours)), Step::new(RESOURCE, "arn", Outcome::Found));
+        ours.records = vec![record.clone()];
+        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(std::slice::from_ref(&record)));
         ours.status = CertificateStatus::Failed;
         assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(&[record][..]));
         assert_eq!(plan(&environment, &[ours]).outcome, Outcome::Created);

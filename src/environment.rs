@@ -69,6 +69,8 @@ pub struct Input {
     pub certificate_arn: Option<String>,
     #[serde(default)]
     pub dns: DnsPolicy,
+    #[serde(default)]
+    pub delegation: Delegation,
     /// Whether the load balancer may be admitted in the instance's own security group.
     /// Default: in a group that is not its VPC's default group, or has the tag `albatross:open` = `true`.
     pub open_instance_group: Option<bool>,
@@ -172,6 +174,16 @@ pub enum DnsPolicy {
     Overwrite,
 }
 
+/// Whether public DNS is asked if the internet asks the hosted zone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delegation {
+    #[default]
+    Check,
+    /// Its user knows that it does, or soon will.
+    Trust,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
@@ -246,6 +258,8 @@ pub struct Environment {
     pub security_group: Option<String>,
     /// As it stood before the lock was taken.
     pub at_domain: AtDomain,
+    /// What may be meant and may not, a sentence each, for the answer.
+    pub warnings: Vec<String>,
 }
 
 /// A public hosted zone.
@@ -349,6 +363,7 @@ impl Environment {
             complete: false,
             security_group: None,
             at_domain: AtDomain::default(),
+            warnings: vec![],
         }
     }
 }

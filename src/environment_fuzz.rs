@@ -61,6 +61,7 @@ fn provision_fields() -> Vec<(&'static str, Json)> {
         ("ipAddressType", text_of(&["ipv4", "dualstack"])),
         ("certificateArn", text_of(&[ARN])),
         ("dns", text_of(&["takeover", "create-only", "overwrite"])),
+        ("delegation", text_of(&["check", "trust"])),
         ("openInstanceGroup", one_of([true, false].map(Value::from))),
         ("onFailure", text_of(&["rollback", "keep"])),
         ("mode", text_of(&["apply", "plan"])),

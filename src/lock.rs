@@ -39,7 +39,8 @@ pub fn check(zone: &str, domain: &str, standing: Option<&ResourceRecordSet>) -> 
     standing.map(or_conflict).transpose()
 }
 
-/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record.
+/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record, and
+/// `made` is created with it.
 ///
 /// # Errors
 /// [`Error::EnvironmentBusy`] where another execution runs that has it, or may run, [`Error::DnsRecordConflict`] where the
@@ -51,8 +52,10 @@ pub async fn take(
     domain: &str,
     standing: Option<&ResourceRecordSet>,
     run: &str,
+    made: &[ResourceRecordSet],
 ) -> Result<()> {
     let mut edits = vec![Edit::Create(record(domain, run))];
+    edits.extend(made.iter().cloned().map(Edit::Create));
     if let (Some(standing), Some(holder)) = (standing, check(zone, domain, standing)?) {
         if holder == run {
             return Ok(());

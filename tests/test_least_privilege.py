@@ -41,6 +41,7 @@ NEVER_CALLED |= {
         "ec2:DescribeVpcs",
     )
 }
+NEVER_CALLED[("start-instances", "kms:CreateGrant")] = "EC2 asks it with its caller's permissions"
 # What a role can change though it carries no tag of ours and no consent.
 CHANGES_FOREIGN = {
     ("create-alb", "AuthorizeSecurityGroupIngress"): "the instance's group carries no tag; IAM sees no rule",

@@ -1,35 +1,50 @@
 //! The alias that points a domain at its load balancer: what to change is a pure function of what stands ([`point`]).
 
 use aws_sdk_route53 as route53;
-use route53::types::{ResourceRecordSet, RrType};
+use route53::types::{AliasTarget, ResourceRecordSet, RrType};
 use serde::{Deserialize, Serialize};
 
 use super::ownership::{Owner, Ownership, Previous, ownership_name};
 use super::record::{
-    Carried, Edit, Standing, alias, apply, describe, is_address, is_outdated, not_albatross, points_at, standing,
+    Carried, Edit, Standing, alias, apply, describe, is_address, is_outdated, net, not_albatross, points_at, standing,
 };
 use crate::environment::{DnsPolicy, Environment, IpAddressType};
 use crate::error::{Error, Result};
 use crate::load_balancer::Front;
-use crate::lock;
 use crate::step::{Outcome, Step};
+use crate::{instance, lock};
 
-/// What check-input saw at the domain, so that [`ensure_alias`] need not read it again.
+/// What check-input saw at the domain and made there with the lock, so that none who follows need read it again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AtDomain {
     addresses: Vec<Carried>,
     ownership: Option<Carried>,
+    /// Copies of a wildcard's records, and the ownership record with them.
+    made: Vec<Carried>,
+    /// A validation record of the domain was seen.
+    pub validated: bool,
 }
 
 impl AtDomain {
-    pub fn of(standing: &Standing) -> Self {
+    pub fn of(standing: &Standing, made: &[ResourceRecordSet], validated: bool) -> Self {
         let addresses = standing.records.iter().filter(|record| is_address(record)).map(Carried::from).collect();
-        AtDomain { addresses, ownership: standing.ownership.as_ref().map(Carried::from) }
+        let ownership = standing.ownership.as_ref().map(Carried::from);
+        AtDomain { addresses, ownership, made: made.iter().map(Carried::from).collect(), validated }
     }
 
+    fn made(&self) -> impl Iterator<Item = ResourceRecordSet> {
+        self.made.iter().map(ResourceRecordSet::from)
+    }
+
+    /// As it stands once the lock is taken.
     fn standing(&self) -> Standing {
         let records = self.addresses.iter().map(ResourceRecordSet::from).collect();
-        Standing { records, ownership: self.ownership.as_ref().map(ResourceRecordSet::from), lock: None }
+        let before = Standing {
+            records,
+            ownership: self.ownership.as_ref().map(ResourceRecordSet::from),
+            ..Standing::default()
+        };
+        before.with(self.made())
     }
 }
 
@@ -40,9 +55,11 @@ impl AtDomain {
 /// | nothing                               | none   | create            | create      | create            |
 /// | points at an instance                 | none   | remember, replace | conflict    | remember, replace |
 /// | anything else, also a foreign alias   | none   | conflict          | conflict    | remember, replace |
+/// | our alias (its owner deleted by hand) | none   | own               | own         | own               |
 /// | our alias                             | ours   | nothing           | nothing     | nothing           |
 /// | our alias to an earlier load balancer | ours   | replace           | replace     | replace           |
 /// | nothing (deleted by hand)             | ours   | create            | create      | create            |
+/// | a copy of a wildcard's record         | ours   | replace           | replace     | replace           |
 /// | a record changed by hand              | ours   | as without owner  | conflict    | remember, replace |
 /// | anything                              | other  | conflict          | conflict    | conflict          |
 /// | weighted, latency or other routing    | any    | conflict          | conflict    | conflict          |
@@ -92,7 +109,7 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
         }
         let earlier = owned.as_ref().and_then(|owned| owned.target.as_ref());
         let is_our_earlier_alias = earlier.is_some_and(|target| points_at(record, target));
-        if !is_our_earlier_alias {
+        if !is_our_earlier_alias && !owned.as_ref().is_some_and(|owned| owned.has_copied(record)) {
             if let Err(problem) = may_replace(record, environment) {
                 return conflict(describe(record), problem);
             }
@@ -109,12 +126,36 @@ pub fn point(environment: &Environment, front: &Front, standing: &Standing) -> R
     Ok(edits)
 }
 
+/// Whether an alias at the domain that nobody calls his may lead to the environment's load balancer, by its name, which has
+/// the load balancer's in it (Elastic Load Balancing user guide, DNS name): then the load balancer itself tells.
+pub fn is_claimable(environment: &Environment, standing: &Standing) -> bool {
+    let own = format!("{}-", environment.load_balancer_name());
+    let leads = |to: &AliasTarget| {
+        let name = instance::destination(to.dns_name());
+        name.trim_start_matches("dualstack.").starts_with(&own) && name.contains(".elb.")
+    };
+    standing.ownership.is_none() && standing.records.iter().filter_map(|record| record.alias_target()).any(leads)
+}
+
+/// What a provision would do to the records of the domain, from the lock's batch to the last: its row, and the edits
+/// together.
+///
+/// # Errors
+/// As [`point`].
+pub fn would_edit(environment: &Environment, front: &Front) -> Result<(Step, Vec<Edit>)> {
+    let edits = point(environment, front, &environment.at_domain.standing())?;
+    let step = pointed(environment, front, &edits);
+    Ok((step, net(environment.at_domain.made().map(Edit::Create).chain(edits).collect())))
+}
+
 /// The edits of [`point`] as a row of the answer.
 pub fn pointed(environment: &Environment, front: &Front, edits: &[Edit]) -> Step {
-    let outcome = match () {
-        () if edits.is_empty() => Outcome::Found,
-        () if edits.iter().any(|edit| matches!(edit, Edit::Delete(_))) => Outcome::Changed,
-        () => Outcome::Created,
+    let deletes = edits.iter().any(|edit| matches!(edit, Edit::Delete(_)));
+    let points = edits.iter().any(|edit| is_address(edit.record()));
+    let outcome = match (edits.is_empty(), deletes || !points) {
+        (true, _) => Outcome::Found,
+        (false, true) => Outcome::Changed,
+        (false, false) => Outcome::Created,
     };
     let changes = if outcome == Outcome::Changed { diff(environment, front, edits) } else { vec![] };
     Step { changes, ..Step::new("alias record", &environment.domain, outcome) }
@@ -240,7 +281,7 @@ mod tests {
     }
 
     fn plan(dns: DnsPolicy, records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>) -> String {
-        let standing = Standing { records: records.to_vec(), ownership, lock: None };
+        let standing = Standing { records: records.to_vec(), ownership, ..Standing::default() };
         match point(&environment(dns), &front("our-elb.amazonaws.com"), &standing) {
             Ok(edits) => summary(&edits),
             Err(Error::DnsRecordConflict { .. }) => "conflict".into(),
@@ -252,7 +293,7 @@ mod tests {
     fn what_was_seen_before_the_lock_tells_the_same_edits() {
         let (environment, front) = (environment(DnsPolicy::Takeover), front("our-elb.amazonaws.com"));
         let previous = || vec![a(INSTANCE)];
-        let cases = [
+        let cases: [(Vec<ResourceRecordSet>, Option<ResourceRecordSet>, &str); 5] = [
             (vec![], None, "create A, create TXT"),
             (vec![plain(DOMAIN, RrType::Mx, 300, "10 mail.example.com")], None, "create A, create TXT"),
             (vec![a(INSTANCE)], None, "delete A, create A, create TXT"),
@@ -260,8 +301,8 @@ mod tests {
             (vec![], Some(owned(previous())), "create A"),
         ];
         for (records, ownership, wanted) in cases {
-            let standing = Standing { records, ownership, lock: None };
-            let sent = serde_json::to_string(&AtDomain::of(&standing)).unwrap();
+            let standing = Standing { records, ownership, ..Standing::default() };
+            let sent = serde_json::to_string(&AtDomain::of(&standing, &[], false)).unwrap();
             let carried: AtDomain = serde_json::from_str(&sent).unwrap();
             let edits = point(&environment, &front, &carried.standing()).unwrap();
             assert_eq!(edits, point(&environment, &front, &standing).unwrap());
@@ -276,6 +317,7 @@ mod tests {
         const REPLACE_BOTH: &str = "delete A, create A, delete TXT, create TXT";
         let earlier = || alias(DOMAIN, RrType::A, "gone-elb.amazonaws.com", "ZELB", false);
         let earlier_owner = || owned_by("albatross", "gone-elb.amazonaws.com", vec![]);
+        let copied = |value: &str| Ownership::of_copies(&owner(), "api-example-com", &[a(value)]).record(DOMAIN);
         let saved_by_the_console = || alias(DOMAIN, RrType::A, "dualstack.our-elb.amazonaws.com.", "ZELB", true);
         let foreign_alias = || alias(DOMAIN, RrType::A, "d1.cloudfront.net", "Z2F", false);
         let with_policy = |set: fn(&mut ResourceRecordSet)| {
@@ -302,6 +344,9 @@ mod tests {
             (vec![our_alias()], Some(owned(vec![])), [""; 3]),
             (vec![our_alias(), unrelated()], Some(owned(vec![a(INSTANCE)])), [""; 3]),
             (vec![saved_by_the_console()], Some(owned(vec![])), [""; 3]),
+            (vec![our_alias()], None, ["create TXT"; 3]),
+            (vec![a("198.51.100.1")], Some(copied("198.51.100.1")), [REPLACE_BOTH; 3]),
+            (vec![a("198.51.100.1")], Some(copied("198.51.100.2")), ["conflict", "conflict", REPLACE_BOTH]),
             (vec![earlier()], Some(earlier_owner()), [REPLACE_BOTH; 3]),
             (vec![], Some(owned(vec![])), ["create A"; 3]),
             (vec![a("198.51.100.1")], Some(owned(vec![])), ["conflict", "conflict", REPLACE_BOTH]),
@@ -325,6 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_the_lock_brings_is_passing() {
+        let copy = a("198.51.100.1");
+        let ownership = Ownership::of_copies(&owner(), "api-example-com", std::slice::from_ref(&copy)).record(DOMAIN);
+        let at_domain = AtDomain::of(&Standing::default(), &[copy, ownership], false);
+        let environment = Environment { at_domain, ..environment(DnsPolicy::CreateOnly) };
+        let (step, edits) = would_edit(&environment, &front("our-elb.amazonaws.com")).unwrap();
+        assert_eq!((step.outcome, summary(&edits).as_str()), (Outcome::Changed, "create A, create TXT"));
+        let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
+        let ownership = Ownership::parse(txt, DOMAIN).unwrap();
+        assert_eq!((ownership.previous.len(), ownership.previous[0].wildcard), (1, true));
+    }
+
+    #[test]
+    fn an_alias_that_has_lost_its_owner_may_be_ours_by_its_name() {
+        let claimable = |name: &str, ownership: Option<ResourceRecordSet>| {
+            let records = vec![alias(DOMAIN, RrType::A, name, "ZELB", false)];
+            is_claimable(&environment(DnsPolicy::Takeover), &Standing { records, ownership, ..Standing::default() })
+        };
+        assert!(claimable("dualstack.api-example-com-elb-123.us-east-1.elb.amazonaws.com.", None));
+        assert!(!claimable("api-example-com-elb-123.us-east-1.elb.amazonaws.com.", Some(owned(vec![]))));
+        assert!(!claimable("other-elb-123.us-east-1.elb.amazonaws.com.", None));
+        assert!(!claimable("d1.cloudfront.net.", None));
+    }
+
+    #[test]
     fn the_record_of_an_older_version_learns_what_it_lacks() {
         let older = [
             "heritage=albatross stack=albatross environment=api-example-com target=our-elb.amazonaws.com".into(),
@@ -333,7 +403,7 @@ mod tests {
         let standing = Standing {
             records: vec![our_alias()],
             ownership: Some(txt("_albatross.api.example.com", &older)),
-            lock: None,
+            ..Standing::default()
         };
         let edits = point(&environment(DnsPolicy::Takeover), &front("our-elb.amazonaws.com"), &standing).unwrap();
         assert_eq!(summary(&edits), "delete TXT, create TXT");
@@ -344,7 +414,7 @@ mod tests {
     fn a_diff_names_the_load_balancer() {
         let environment = environment(DnsPolicy::Takeover);
         let front = front("our-elb.amazonaws.com");
-        let standing = Standing { records: vec![a(INSTANCE)], ownership: None, lock: None };
+        let standing = Standing { records: vec![a(INSTANCE)], ownership: None, ..Standing::default() };
         let edits = point(&environment, &front, &standing).unwrap();
         let diff = diff(&environment, &front, &edits);
         let own = "heritage=albatross stack=albatross region=us-east-1 account=123456789012 environment=api-example-com target=our-elb.amazonaws.com";
@@ -363,10 +433,10 @@ mod tests {
         let mut two = a("203.0.113.7");
         two.resource_records.get_or_insert_default().push(resource_record("203.0.113.8"));
         let v6 = alias("api.example.com.", RrType::Aaaa, "dualstack.other.amazonaws.com.", "Z35", true);
-        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None, lock: None };
+        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None, ..Standing::default() };
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
-        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), lock: None };
+        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), ..Standing::default() };
         let as_it_was = |_: &RrType, value: &str, _: Option<&str>| Now::At { value: value.into(), ends_with: None };
         let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, None, as_it_was).unwrap();
         let edits = restoration.edits(&HashSet::new());

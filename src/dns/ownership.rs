@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_route53 as route53;
 use route53::types::{ResourceRecordSet, RrType};
 
-use super::record::{Standing, TTL, alias, plain, resource_record, txt, txt_values};
+use super::record::{Edit, Standing, TTL, alias, plain, resource_record, same, txt, txt_values, validates};
 use crate::instance::Target;
 
 /// The name of the TXT record that says whose the records of a domain are.
@@ -25,7 +25,7 @@ pub struct Owner {
 ///
 /// One TXT value per line of it: `heritage=albatross stack=… region=… account=… environment=… target=<load balancer's DNS
 /// name>`, then for each value of a replaced record `previous=A ttl=300 value=203.0.113.7 instance=i-…`, or for a replaced
-/// alias `previous=A alias=<DNS name> zone=<its hosted zone> health=false`.
+/// alias `previous=A alias=<DNS name> zone=<its hosted zone> health=false`. `wildcard=true` ends the lines of copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ownership {
     pub stack: String,
@@ -102,6 +102,23 @@ impl Ownership {
         )
     }
 
+    /// Of copies of a wildcard's records, before any alias of ours stands.
+    pub fn of_copies(owner: &Owner, environment: &str, copies: &[ResourceRecordSet]) -> Self {
+        let Owner { stack, region, account } = owner.clone();
+        let previous = copies.iter().map(|copy| Previous { wildcard: true, ..Previous::of(copy, &[]) }).collect();
+        let (region, account, environment) = (Some(region), Some(account), environment.into());
+        Ownership { stack, region, account, environment, target: None, previous }
+    }
+
+    pub fn has_copies(&self) -> bool {
+        self.previous.iter().any(|previous| previous.wildcard)
+    }
+
+    /// Whether a record at the domain is the copy of a wildcard's that it remembers.
+    pub fn has_copied(&self, record: &ResourceRecordSet) -> bool {
+        self.previous.iter().any(|previous| previous.wildcard && same(&previous.record, record))
+    }
+
     fn values(&self) -> Vec<String> {
         let head = [
             ("heritage", Some("albatross")),
@@ -167,6 +184,22 @@ impl Ownership {
 pub fn is_owned(owner: &Owner, environment: &str, domain: &str, standing: &Standing) -> bool {
     let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
     ownership.is_some_and(|ownership| ownership.is_of(owner, environment) && ownership.target.is_some())
+}
+
+/// The edits, beside the end of the lock, with which nothing of ours is left at a domain that a wildcard served: its copies go,
+/// and the wildcard serves the domain again. None as long as the validation record stands, as a name under which anything
+/// stands is served by no wildcard. Where something of somebody else's stands there, the copies stay and are nobody's.
+pub fn farewell(owner: &Owner, environment: &str, domain: &str, standing: &Standing) -> Vec<Edit> {
+    let ownership = standing.ownership.as_ref().and_then(|record| Some((record, Ownership::parse(record, domain)?)));
+    let Some((record, ownership)) = ownership else { return vec![] };
+    let is_pointed = ownership.target.is_some() || !ownership.is_of(owner, environment);
+    if is_pointed || standing.beneath.iter().any(|record| validates(record, domain)) {
+        return vec![];
+    }
+    let (copies, others): (Vec<_>, Vec<_>) = standing.records.iter().partition(|record| ownership.has_copied(record));
+    let alone = others.is_empty() && standing.beneath.is_empty();
+    let going = copies.into_iter().filter(|_| alone).chain([record]);
+    going.cloned().map(Edit::Delete).collect()
 }
 
 #[cfg(test)]
@@ -243,6 +276,27 @@ pub mod tests {
         assert_eq!(read.previous[0].instances, BTreeMap::from([(INSTANCE.to_owned(), "i-1".to_owned())]));
         assert_eq!(read.previous[1].instances.values().collect::<Vec<_>>(), ["i-2"]);
         assert_eq!(read.previous.iter().map(|previous| previous.wildcard).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn the_last_of_ours_leaves_the_domain_to_the_wildcard() {
+        let ownership = || Ownership::of_copies(&owner(), "api-example-com", &[a(INSTANCE)]).record(DOMAIN);
+        let validation = || plain("_0a.api.example.com.", RrType::Cname, 60, "_1.xlf.acm-validations.aws.");
+        let theirs = || plain("x.api.example.com.", RrType::A, 60, "198.51.100.1");
+        let mail = || plain("api.example.com.", RrType::Mx, 60, "10 mail.example.com");
+        let left = |records: Vec<ResourceRecordSet>, ownership: ResourceRecordSet, beneath: Vec<ResourceRecordSet>| {
+            let standing = Standing { records, ownership: Some(ownership), beneath, ..Standing::default() };
+            summary(&farewell(&owner(), "api-example-com", DOMAIN, &standing))
+        };
+        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![]), "delete A, delete TXT");
+        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![validation()]), "");
+        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![theirs()]), "delete TXT");
+        assert_eq!(left(vec![a(INSTANCE), mail()], ownership(), vec![]), "delete TXT");
+        assert_eq!(left(vec![a("198.51.100.9")], ownership(), vec![]), "delete TXT");
+        assert_eq!(left(vec![our_alias()], owned(vec![]), vec![]), "");
+        assert_eq!(farewell(&owner(), "api-example-com", DOMAIN, &Standing::default()), []);
+        let other = Standing { ownership: Some(ownership()), ..Standing::default() };
+        assert_eq!(farewell(&owner(), "another", DOMAIN, &other), []);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use aws_sdk_route53 as route53;
 use route53::types::{AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 use serde::{Deserialize, Serialize};
 
-use super::ownership::ownership_name;
+use super::around::around;
+use super::ownership::{Ownership, ownership_name};
 use crate::error::{Call, Error, Result};
 use crate::{instance, lock};
 
@@ -66,9 +67,13 @@ pub fn alias(name: &str, kind: RrType, dns_name: &str, zone: &str, evaluate_targ
         .expect("a name and a type")
 }
 
-/// Route 53 answers in lower case, with a trailing dot.
+/// A record's name as users write it: Route 53 answers with a trailing dot, and `\052` for `*`.
+pub fn name_of(record: &ResourceRecordSet) -> String {
+    record.name().trim_end_matches('.').to_ascii_lowercase().replace("\\052", "*")
+}
+
 pub fn is_named(record: &ResourceRecordSet, name: &str) -> bool {
-    record.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+    name_of(record) == name
 }
 
 /// Of the types that say where a name is served.
@@ -92,7 +97,17 @@ pub fn describe(record: &ResourceRecordSet) -> String {
         Some(to) => vec!["alias", to.dns_name()],
         None => record.resource_records().iter().map(|value| value.value()).collect(),
     };
-    format!("{} {} {}", record.name().trim_end_matches('.'), record.r#type(), values.join(" "))
+    format!("{} {} {}", name_of(record), record.r#type(), values.join(" "))
+}
+
+/// Whether it is a CNAME by which ACM validates a domain (ACM user guide, DNS validation).
+pub fn validates(record: &ResourceRecordSet, domain: &str) -> bool {
+    let name = name_of(record);
+    let label = name.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
+    let is_label = label.is_some_and(|label| label.starts_with('_') && !label.contains('.'));
+    let leads = |value: &str| instance::destination(value).ends_with(".acm-validations.aws");
+    let mut values = record.resource_records().iter().map(|value| value.value());
+    is_label && *record.r#type() == RrType::Cname && values.any(leads)
 }
 
 pub fn listed(records: &[&ResourceRecordSet]) -> String {
@@ -110,21 +125,55 @@ pub struct Standing {
     pub ownership: Option<ResourceRecordSet>,
     /// The record set of [`lock::name`], where it is a TXT.
     pub lock: Option<ResourceRecordSet>,
+    /// Others under the domain; not all where there are many.
+    pub beneath: Vec<ResourceRecordSet>,
+    /// What keeps the domain served without us, as a wildcard does, where the ownership record remembers one.
+    pub served: Vec<ResourceRecordSet>,
 }
 
-/// Record sets from a name on, page by page as long as a page ends with one that `goes_on`; and whether more follow.
-async fn read_from(
+impl Standing {
+    /// As it stands after a batch has created these.
+    pub fn with(mut self, made: impl IntoIterator<Item = ResourceRecordSet>) -> Self {
+        for record in made {
+            if *record.r#type() == RrType::Txt {
+                self.ownership = Some(record);
+            } else {
+                self.records.push(record);
+            }
+        }
+        self
+    }
+
+    /// Of record sets that are listed around the domain.
+    pub fn of(mut records: Vec<ResourceRecordSet>, domain: &str) -> Self {
+        let txt = |name: String| {
+            let is = |record: &&ResourceRecordSet| is_named(record, &name) && *record.r#type() == RrType::Txt;
+            records.iter().find(is).cloned()
+        };
+        let (ownership, lock) = (txt(ownership_name(domain)), txt(lock::name(domain)));
+        let is_ours = |record: &ResourceRecordSet| [&ownership, &lock].contains(&&Some(record.clone()));
+        let under = format!(".{domain}");
+        let beneath = records.iter().filter(|record| name_of(record).ends_with(&under) && !is_ours(record));
+        let beneath = beneath.cloned().collect();
+        records.retain(|record| is_named(record, domain));
+        Standing { records, ownership, lock, beneath, served: vec![] }
+    }
+}
+
+/// Record sets from a name on, or of all the zone, page by page as long as it `goes_on` after a page's last; and whether
+/// more follow.
+pub async fn read_from(
     client: &route53::Client,
     zone: &str,
-    name: &str,
-    goes_on: impl Fn(&ResourceRecordSet) -> bool,
+    name: Option<&str>,
+    mut goes_on: impl FnMut(&ResourceRecordSet) -> bool,
 ) -> Result<(Vec<ResourceRecordSet>, bool)> {
     let mut records = vec![];
-    let mut call = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name);
+    let mut call = client.list_resource_record_sets().hosted_zone_id(zone).set_start_record_name(name.map(Into::into));
     loop {
         let page = call.send().await.call("route53:ListResourceRecordSets")?;
         records.extend(page.resource_record_sets);
-        if !page.is_truncated || !records.last().is_some_and(&goes_on) {
+        if !page.is_truncated || !records.last().is_some_and(&mut goes_on) {
             return Ok((records, page.is_truncated));
         }
         call = client
@@ -136,22 +185,27 @@ async fn read_from(
     }
 }
 
-/// What stands at a domain: one call where the zone has few names under it, else two.
-pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
-    let (owner, locked) = (ownership_name(domain), lock::name(domain));
+/// The record sets at a domain and its ownership record's name, and some of those between and after them: one call where the
+/// zone has few names under the domain, else two.
+pub async fn at(client: &route53::Client, zone: &str, domain: &str) -> Result<Vec<ResourceRecordSet>> {
+    let owner = ownership_name(domain);
     // Names are listed by their labels from the right, so what is under a name follows it.
-    let (mut records, more) = read_from(client, zone, domain, |last| is_named(last, domain)).await?;
+    let (mut records, more) = read_from(client, zone, Some(domain), |last| is_named(last, domain)).await?;
     if more {
         let of_ours = |last: &ResourceRecordSet| is_named(last, &owner);
-        records.extend(read_from(client, zone, &owner, of_ours).await?.0);
+        records.extend(read_from(client, zone, Some(&owner), of_ours).await?.0);
     }
-    let txt = |name: &str| {
-        let is = |record: &&ResourceRecordSet| is_named(record, name) && *record.r#type() == RrType::Txt;
-        records.iter().find(is).cloned()
-    };
-    let (ownership, lock) = (txt(&owner), txt(&locked));
-    records.retain(|record| is_named(record, domain));
-    Ok(Standing { records, ownership, lock })
+    Ok(records)
+}
+
+/// What stands at a domain: one call or two, and where the ownership record remembers a wildcard, those of [`around`].
+pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
+    let mut standing = Standing::of(at(client, zone, domain).await?, domain);
+    let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
+    if ownership.is_some_and(|ownership| ownership.has_copies()) {
+        standing.served = around(client, zone, domain).await?.served();
+    }
+    Ok(standing)
 }
 
 // --- Batches -----------------------------------------------------------------------------------------------------
@@ -177,6 +231,34 @@ impl Edit {
             Edit::Create(record) => Edit::Delete(record),
         }
     }
+}
+
+/// Edits without those of records that they create and delete again.
+pub fn net(edits: Vec<Edit>) -> Vec<Edit> {
+    let passing = |record: &ResourceRecordSet| {
+        [Edit::Create(record.clone()), Edit::Delete(record.clone())].iter().all(|edit| edits.contains(edit))
+    };
+    let stays = |edit: &Edit| !matches!(edit, Edit::Create(record) | Edit::Delete(record) if passing(record));
+    edits.iter().filter(|edit| stays(edit)).cloned().collect()
+}
+
+/// Whether two record sets of one name say the same, in whatever order and writing.
+pub fn same(one: &ResourceRecordSet, other: &ResourceRecordSet) -> bool {
+    let said = |record: &ResourceRecordSet| {
+        let Carried { kind, ttl, values, alias, .. } = Carried::from(record);
+        let mut values: Vec<String> = values.iter().map(|value| instance::destination(value)).collect();
+        values.sort();
+        let alias = alias.map(|to| CarriedAlias { dns_name: instance::destination(&to.dns_name), ..to });
+        (
+            kind,
+            ttl,
+            values,
+            alias,
+            record.set_identifier().map(str::to_owned),
+            record.health_check_id().map(str::to_owned),
+        )
+    };
+    said(one) == said(other)
 }
 
 /// A record set on its way from one function to the next, with the fields that ours have. Where somebody has given one more,

@@ -25,8 +25,8 @@ pub struct Restoration {
     /// Our aliases go.
     leave: Vec<Edit>,
     put_back: Vec<PutBack>,
-    /// The ownership record goes, where nothing is left to be put back by it.
-    forget: Option<Edit>,
+    /// The ownership record goes, where nothing is left to be put back by it; or it says that copies of a wildcard's stand.
+    forget: Vec<Edit>,
     /// Why something stays remembered and is not put back, where AWS refuses to tell what it leads to.
     pub unknown: Option<String>,
     /// One line for the user.
@@ -104,13 +104,17 @@ pub fn restore(
         |record: &&ResourceRecordSet| [remembered, load_balancer].iter().flatten().any(|to| points_at(record, to));
     let (ours, others): (Vec<_>, Vec<_>) =
         standing.records.iter().filter(|record| is_address(record)).partition(is_ours);
-    if ownership.is_none() && ours.is_empty() {
+    let (copies, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|record| ownership.as_ref().is_some_and(|ownership| ownership.has_copied(record)));
+    // Copies alone are all that has been done: they go with the last of ours.
+    let is_pointed = copies.is_empty() || !others.is_empty();
+    if ours.is_empty() && !(ownership.is_some() && is_pointed) {
         return None;
     }
     let mut restoration = Restoration {
         leave: ours.into_iter().cloned().map(Edit::Delete).collect(),
         put_back: vec![],
-        forget: ownership.as_ref().and(standing.ownership.clone()).map(Edit::Delete),
+        forget: ownership.as_ref().and(standing.ownership.clone()).map(Edit::Delete).into_iter().collect(),
         unknown: None,
         reason: String::new(),
     };
@@ -122,6 +126,9 @@ pub fn restore(
         for previous in previous.filter(|previous| !previous.wildcard) {
             reasons.push(restoration.take_back(previous, &now));
         }
+        if ownership.as_ref().is_some_and(Ownership::has_copies) {
+            reasons.push(restoration.serve(owner, environment, domain, &standing.served));
+        }
     }
     if reasons.is_empty() {
         reasons.push("nothing stood there before".into());
@@ -131,6 +138,23 @@ pub fn restore(
 }
 
 impl Restoration {
+    /// Adds copies of what a wildcard has now, with the ownership record that calls them ours; answers what comes of it, for
+    /// the user.
+    fn serve(&mut self, owner: &Owner, environment: &str, domain: &str, served: &[ResourceRecordSet]) -> String {
+        if served.is_empty() {
+            return "not put back: the wildcard record that served it, as there is none any more".into();
+        }
+        let copy = |record: &ResourceRecordSet| PutBack {
+            edit: Edit::Create(record.clone()),
+            ends_with: HashSet::new(),
+            values: vec![],
+        };
+        self.put_back.extend(served.iter().map(copy));
+        self.forget.push(Edit::Create(Ownership::of_copies(owner, environment, served).record(domain)));
+        let copies = listed(&served.iter().collect::<Vec<_>>());
+        format!("as long as anything of Albatross's stands under it, a copy of the wildcard's serves it: {copies}")
+    }
+
     /// Adds a replaced record; answers what comes of it, for the user.
     fn take_back(&mut self, previous: &Previous, now: impl Fn(&RrType, &str, Option<&str>) -> Now) -> String {
         let record = &previous.record;
@@ -155,7 +179,7 @@ impl Restoration {
                 }
                 Now::Nowhere(why) => nowhere.push(why),
                 Now::Unknown(why) => {
-                    self.forget = None;
+                    self.forget.clear();
                     let unknown = format!("not put back: {told}, as {why}");
                     self.unknown = Some(unknown.clone());
                     return unknown;
@@ -198,7 +222,7 @@ mod tests {
     }
 
     fn before(value: &str) -> Standing {
-        Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(value)])), lock: None }
+        Standing { records: vec![our_alias()], ownership: Some(owned(vec![a(value)])), ..Standing::default() }
     }
 
     #[test]
@@ -236,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_alias_to_our_load_balancer_is_ours_without_its_ownership_record() {
-        let standing = Standing { records: vec![our_alias()], ownership: None, lock: None };
+        let standing = Standing { records: vec![our_alias()], ownership: None, ..Standing::default() };
         let with = |load_balancer| restore(&owner(), "x", DOMAIN, &standing, load_balancer, as_it_was);
         assert_eq!(edits(&with(Some("Our-ELB.amazonaws.com")).unwrap()), "delete A");
         assert_eq!(with(Some("another-elb.amazonaws.com")), None);
@@ -244,12 +268,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_wildcard_served_is_served_by_a_copy_of_what_that_has_now() {
+        let mut ownership = Ownership::parse(&owned(vec![a(INSTANCE)]), DOMAIN).unwrap();
+        ownership.previous[0].wildcard = true;
+        let pointed = Standing {
+            records: vec![our_alias()],
+            ownership: Some(ownership.record(DOMAIN)),
+            served: vec![a("198.51.100.9")],
+            ..Standing::default()
+        };
+        let restoration = restored(&pointed).unwrap();
+        assert_eq!(edits(&restoration), "delete A, create A, delete TXT, create TXT");
+        assert_eq!(restoration.described(&HashSet::new()), "api.example.com A 198.51.100.9");
+        let Some(Edit::Create(txt)) = restoration.edits(&HashSet::new()).pop() else { panic!("{restoration:?}") };
+        let after = Standing { records: vec![a("198.51.100.9")], ownership: Some(txt), ..Standing::default() };
+        assert_eq!(restored(&after), None);
+        let gone = Standing { served: vec![], ..pointed };
+        assert_eq!(edits(&restored(&gone).unwrap()), "delete A, delete TXT");
+    }
+
+    #[test]
     fn restore_leaves_what_was_changed_by_hand() {
-        let by_hand =
-            Standing { records: vec![a("198.51.100.1")], ownership: Some(owned(vec![a(INSTANCE)])), lock: None };
+        let by_hand = Standing {
+            records: vec![a("198.51.100.1")],
+            ownership: Some(owned(vec![a(INSTANCE)])),
+            ..Standing::default()
+        };
         assert_eq!(edits(&restored(&by_hand).unwrap()), "delete TXT");
-        let others =
-            Standing { records: vec![our_alias()], ownership: Some(owned_by("other", "x", vec![])), lock: None };
+        let others = Standing {
+            records: vec![our_alias()],
+            ownership: Some(owned_by("other", "x", vec![])),
+            ..Standing::default()
+        };
         assert_eq!(restored(&others), None);
     }
 }

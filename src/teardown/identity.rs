@@ -143,18 +143,30 @@ pub struct Held {
 }
 
 /// Takes the environment's lock for the execution `run`; `has` where `run` should have it already. There is no lock where no
-/// zone is known, and so no provision.
+/// zone is known, and so no provision. Where none of the environment's `stands` as far as is known, a wildcard may serve the
+/// domain, and goes on to by a copy.
 ///
 /// A lock is a record, and no record is worth a load balancer that goes on to cost: where AWS refuses to write it, or
 /// somebody's own record stands in its place, the teardown goes on without. No provision gets it then either.
 ///
 /// # Errors
 /// [`Error::EnvironmentBusy`], [`Error::AwsUnavailable`].
-pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) -> Result<Held> {
+pub async fn lock(
+    clients: &Clients,
+    owner: &Owner,
+    identity: &Identity,
+    run: &str,
+    has: bool,
+    stands: bool,
+) -> Result<Held> {
     let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(Held::default()) };
+    let around = if has || stands { None } else { dns::around(&clients.route53, zone, domain).await.ok() };
+    let copies = around.and_then(|around| around.copies(owner, &identity.name).ok()).unwrap_or_default();
     let take = async |seen: Option<&Standing>| {
         let record = seen.and_then(|standing| standing.lock.as_ref());
-        lock::take(&clients.route53, &clients.sfn, zone, domain, record, run).await
+        // A lock that stands is served by no wildcard.
+        let made = if seen.is_some() { &[] } else { &copies[..] };
+        lock::take(&clients.route53, &clients.sfn, zone, domain, record, run, made).await
     };
     let refused = |error: &Error| matches!(error, Error::AwsRefused(_) | Error::DnsRecordConflict { .. });
     if !has {
@@ -180,14 +192,25 @@ pub async fn lock(clients: &Clients, identity: &Identity, run: &str, has: bool) 
     }
 }
 
-/// Gives back the lock that `run` has. With the last look this is the proof: an alias is written in one batch with the
+/// Gives back the lock that `run` has, and where copies of a wildcard's records are `copied` to the domain, what is left of
+/// them as nothing else of ours is. With the last look this is the proof: an alias is written in one batch with the
 /// end of its writer's lock, so where this lock stands, none was written since the lock was taken.
 ///
 /// # Errors
 /// [`Error::AwsUnavailable`] where `run` has it no more.
-pub async fn unlock(clients: &Clients, identity: &Identity, run: &str) -> Result<()> {
+pub async fn unlock(clients: &Clients, owner: &Owner, identity: &Identity, run: &str, copied: bool) -> Result<()> {
     let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(()) };
-    let edits = [lock::give_back(domain, run)];
+    let mut edits = vec![lock::give_back(domain, run)];
+    if copied {
+        match standing(clients, identity).await {
+            Ok(standing) => {
+                edits.extend(standing.iter().flat_map(|seen| dns::farewell(owner, &identity.name, domain, seen)));
+            }
+            Err(error @ Error::AwsUnavailable(_)) => return Err(error),
+            // The copies go on to serve the domain.
+            Err(_) => {}
+        }
+    }
     dns::apply(&clients.route53, zone, &edits, "Albatross: done").await.unless(&["NoSuchHostedZone"]).map(drop)
 }
 

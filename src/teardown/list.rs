@@ -162,6 +162,8 @@ pub struct List {
     pub kept: Option<String>,
     /// A read has failed that may succeed later.
     pub passing: Option<Error>,
+    /// Copies of a wildcard's records are to serve the domain as long as anything of ours stands under it.
+    pub copied: bool,
 }
 
 impl List {
@@ -240,6 +242,7 @@ pub async fn list(
     let behind = list.known(target_group, TARGET_GROUP, "");
     let ids = list.known(targets, INSTANCE, "");
     let previous = previous(identity, owner, standing.as_ref());
+    list.copied = previous.as_ref().is_some_and(Ownership::has_copies);
     let remembered = previous.iter().flat_map(|ownership| &ownership.previous).flat_map(|one| one.instances.values());
     let (asked, remembers) = (ids.iter().chain(remembered).cloned().collect(), previous.is_some());
     let (addresses, instances) = tokio::join!(
