@@ -67,7 +67,7 @@ impl Subnet {
             Some(format!("{id} is a /{prefix}; a load balancer needs at least a /{LONGEST_PREFIX}"))
         } else if self.blocked {
             Some(format!(
-                "VPC Block Public Access keeps the internet out of {id}. Exclude the subnet or its VPC from it in the VPC settings"
+                "{id} is closed to the internet by VPC Block Public Access. Exclude the subnet or its VPC from that in the VPC settings"
             ))
         } else if !self.public {
             Some(format!(

@@ -94,7 +94,7 @@ FIRST, AGAIN, PLAN, TEARDOWN = "provision", "provision again", "plan", "teardown
         ),
         (TEARDOWN, "teardown", "DescribeTags DescribeTargetHealth"),
         (TEARDOWN, "teardown", "DescribeAddresses DescribeInstances"),
-        (TEARDOWN, "teardown", "DeleteLoadBalancer RevokeSecurityGroupIngress"),
+        (TEARDOWN, "teardown", "RevokeSecurityGroupIngress DeleteTargetGroup"),
     ],
 )
 def test_independent_calls_are_in_flight_together(
@@ -261,8 +261,9 @@ def check_records(world: World, name: str, balancer: dict) -> None:
     values = {value["Value"] for value in owner["ResourceRecords"]}
     assert owner["Type"] == "TXT"
     assert values == {
-        f'"heritage=albatross stack=albatross environment={name} target={balancer["DNSName"]}"',
-        f'"previous=A ttl={TTL} value={world.public_ip}"',
+        '"heritage=albatross stack=albatross region=us-east-1 account=123456789012 '
+        f'environment={name} target={balancer["DNSName"]}"',
+        f'"previous=A ttl={TTL} value={world.public_ip} instance={world.instances[0]}"',
     }
     # NS, SOA, the alias, the ownership record and the validation record.
     assert sorted(record["Type"] for record in world.records()) == ["A", "CNAME", "NS", "SOA", "TXT"]
@@ -456,6 +457,7 @@ def test_a_teardown_looks_once_acts_and_looks_again(aws: LocalAws, stack: Stack,
     assert made(first + 1, acts[0]) == [
         "DescribeAddresses",
         "DescribeInstances",
+        "DescribeLoadBalancerAttributes",
         "DescribeLoadBalancers",
         "DescribeSecurityGroupRules",
         "DescribeTags",
@@ -464,10 +466,10 @@ def test_a_teardown_looks_once_acts_and_looks_again(aws: LocalAws, stack: Stack,
         "ListCertificates",
         "ListResourceRecordSets",
     ]
-    domain, *front, targets, group = [call["operation"] for call in calls[acts[0] : acts[-1] + 1]]
-    assert domain == "ChangeResourceRecordSets"
-    assert sorted(front) == ["DeleteLoadBalancer", "RevokeSecurityGroupIngress"]
-    assert (targets, group) == ("DeleteTargetGroup", "DeleteSecurityGroup")
+    domain, front, *behind, group = [call["operation"] for call in calls[acts[0] : acts[-1] + 1]]
+    assert (domain, front) == ("ChangeResourceRecordSets", "DeleteLoadBalancer")
+    assert sorted(behind) == ["DeleteTargetGroup", "RevokeSecurityGroupIngress"]
+    assert group == "DeleteSecurityGroup"
     # A group that could be deleted had no load balancer and no rule.
     assert made(acts[-1] + 1, last) == ["DescribeSecurityGroups", "DescribeTargetGroups"]
     assert len(calls) == last + 1

@@ -274,6 +274,86 @@ def test_bad_input_is_refused_by_path(
     assert differences(before, snapshot(aws)) == []
 
 
+UNFIT = {
+    "in a Local Zone": (lambda world: world.local_zone_subnet(2), "us-east-1-bos-1a"),
+    "on an Outpost": (lambda world: world.outpost_subnet(2, "us-east-1c"), "outpost/"),
+    "too small": (lambda world: world.public_subnet(2, "us-east-1c", 28), "/28"),
+    "with few addresses": (lambda world: world.small_subnet(2, "us-east-1c", free=7), "7 free addresses"),
+    "blocked": (lambda world: blocked(world, "block-bidirectional"), "Block Public Access"),
+    "blocked inward": (lambda world: blocked(world, "block-ingress"), "Block Public Access"),
+}
+
+
+def blocked(world: World, mode: str) -> str:
+    world.block_public_access(mode, but=tuple(world.subnets))
+    return world.public_subnet(2, "us-east-1c")
+
+
+@pytest.mark.parametrize(("make", "word"), UNFIT.values(), ids=UNFIT)
+def test_a_subnet_that_a_load_balancer_does_not_take_is_never_chosen_and_refused_by_name(
+    stack: Stack, world: World, make: Callable[[World], str], word: str
+) -> None:
+    subnet = make(world)
+    chosen = stack.invoke("check-input", {"input": world.input | {"zones": "all"}})
+    assert sorted(chosen["subnets"]) == sorted(world.subnets)
+    given = world.input | {"subnets": [*world.subnets, subnet]}
+    message = fails(stack, "check-input", {"input": given}, "InvalidInput")
+    assert message.startswith(f"$.subnets[2]: {subnet} ")
+    assert word in message
+
+
+def test_an_instance_in_a_local_zone_is_refused_by_name(stack: Stack, world: World) -> None:
+    instance = world.instance(world.local_zone_subnet(2), world.group)
+    given = world.input | {"instances": [*world.instances, instance]}
+    message = fails(stack, "check-input", {"input": given}, "InvalidInput")
+    assert message.startswith("$.instances[1]: lies in us-east-1-bos-1a, ")
+
+
+def test_the_load_balancers_own_addresses_do_not_count_against_its_subnets(
+    stack: Stack, world: World
+) -> None:
+    full = [world.small_subnet(2, "us-east-1a"), world.small_subnet(3, "us-east-1b")]
+    event = {"input": world.input | {"subnets": full}}
+    environment = stack.invoke("check-input", event)
+    stack.invoke("create-alb", {"environment": environment})
+    assert [world.free_addresses(subnet) for subnet in full] == [7, 7]
+    assert stack.invoke("check-input", event)["subnets"] == full
+    # For another environment they are not free.
+    event["input"] |= {"name": "other"}
+    assert fails(stack, "check-input", event, "InvalidInput").startswith("$.subnets[0]: ")
+
+
+def test_dualstack_needs_a_way_in_by_ipv6(aws: LocalAws, stack: Stack, world: World) -> None:
+    ipv6(world)
+    ec2 = aws.client("ec2")
+    event = {"input": world.input | {"ipAddressType": "dualstack"}}
+    outward = ec2.create_egress_only_internet_gateway(VpcId=world.vpc)["EgressOnlyInternetGateway"]
+    filters = [{"Name": "association.subnet-id", "Values": world.subnets}]
+    [table] = ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    route = {"RouteTableId": table["RouteTableId"], "DestinationIpv6CidrBlock": "::/0"}
+    ec2.create_route(**route, EgressOnlyInternetGatewayId=outward["EgressOnlyInternetGatewayId"])
+    message = fails(stack, "check-input", event, "InvalidInput")
+    assert message.startswith("$.ipAddressType: ")
+    assert all(f"{subnet} has no route ::/0" in message for subnet in world.subnets)
+    ec2.delete_route(**route)
+    [gateway] = [
+        known["GatewayId"] for known in table["Routes"] if known.get("GatewayId", "").startswith("igw-")
+    ]
+    ec2.create_route(**route, GatewayId=gateway)
+    assert sorted(stack.invoke("check-input", event)["subnets"]) == sorted(world.subnets)
+
+
+def test_a_comment_is_no_field_of_any_input(stack: Stack, world: World) -> None:
+    comment = {"Comment": "Insert your JSON here"}
+    assert stack.invoke("check-input", {"input": world.input | comment})["domain"] == world.domain
+    assert night(stack, **comment)["environments"] == []
+    assert stack.invoke("teardown", {"input": {"domain": world.domain} | comment})["items"] is not None
+    message = fails(stack, "check-input", {"input": comment}, "InvalidInput")
+    assert '{"domain": "api.example.com", "instances": ["i-' in message
+    message = fails(stack, "teardown", {"input": comment}, "InvalidInput")
+    assert '{"domain": "api.example.com"}' in message
+
+
 def test_the_default_group_is_opened_with_its_users_consent(stack: Stack, world: World) -> None:
     event = in_the_default_group(world)
     assert stack.invoke("check-input", {"input": event | {"openInstanceGroup": True}})["groupsToOpen"] != []

@@ -31,11 +31,26 @@ NEVER_CALLED = {
         "iam:CreateServiceLinkedRole",
     )
 }
+NEVER_CALLED |= {
+    ("retire-former", action): "Elastic Load Balancing asks it with its caller's permissions"
+    for action in (
+        "ec2:DescribeAccountAttributes",
+        "ec2:DescribeAddresses",
+        "ec2:DescribeInternetGateways",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+    )
+}
+NEVER_CALLED[("start-instances", "kms:CreateGrant")] = "EC2 asks it with its caller's permissions"
 # What a role can change though it carries no tag of ours and no consent.
 CHANGES_FOREIGN = {
     ("create-alb", "AuthorizeSecurityGroupIngress"): "the instance's group carries no tag; IAM sees no rule",
     (
         "teardown",
+        "RevokeSecurityGroupIngress",
+    ): "our rule stands in the instance's group; IAM sees no rule's tags",
+    (
+        "retire-former",
         "RevokeSecurityGroupIngress",
     ): "our rule stands in the instance's group; IAM sees no rule's tags",
     ("request-cert", "ChangeResourceRecordSets"): "records and the domain's zone carry no tags",
@@ -136,8 +151,11 @@ class Executions:
             self._drift(world, answer)
             self._succeed("provision", world.input | {"mode": "plan"})
             self._succeed("provision", world.input)
+            self._succeed("provision", world.input | {"port": 8080})
             self._consent(world, "stop")
             self._succeed("teardown", {"domain": world.domain, "certificate": "delete"})
+        with World(self.aws) as world:
+            self._full(world)
         with World(self.aws) as world:
             self._outdated(world)
         with World(self.aws) as world:
@@ -213,6 +231,13 @@ class Executions:
         http = [listener for listener in event["listeners"] if listener["port"] == 80]
         event |= {"certificateArn": answer["certificateArn"], "listeners": http}
         self.stack.invoke("add-https-listener", event)
+        self._succeed("teardown", {"domain": world.domain})
+
+    def _full(self, world: World) -> None:
+        """The load balancer has taken addresses that its subnets had to have free."""
+        full = [world.small_subnet(2, "us-east-1a"), world.small_subnet(3, "us-east-1b")]
+        for _ in range(2):
+            self._succeed("provision", world.input | {"subnets": full})
         self._succeed("teardown", {"domain": world.domain})
 
     def _consent(self, world: World, ending: str) -> None:
@@ -370,6 +395,9 @@ def records(action: str, kind: str, name: str) -> dict[str, list[str]]:
         ("create-alb", "elasticloadbalancing:AddTags", LOAD_BALANCER, OURS | MINE),
         ("create-alb", "elasticloadbalancing:AddTags", TARGET_GROUP, OURS),
         ("create-alb", "elasticloadbalancing:DeleteLoadBalancer", LOAD_BALANCER, MINE),
+        ("create-alb", "elasticloadbalancing:DeregisterTargets", TARGET_GROUP, MINE),
+        ("retire-former", "elasticloadbalancing:DeregisterTargets", TARGET_GROUP, THEIRS),
+        ("retire-former", "elasticloadbalancing:SetSubnets", LOAD_BALANCER, THEIRS),
         ("create-alb", "ec2:CreateTags", GROUP, OURS),
         ("create-alb", "ec2:DeleteSecurityGroup", GROUP, MINE),
         ("create-alb", "ec2:AuthorizeSecurityGroupIngress", RULE, {f"{REQUEST}{STACK}": "other"}),

@@ -12,14 +12,15 @@ from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "template.yaml"
-RESOURCES: dict[str, dict] = yaml_parse(TEMPLATE.read_text())["Resources"]
+TEMPLATE_PARTS: dict[str, dict] = yaml_parse(TEMPLATE.read_text())
+RESOURCES: dict[str, dict] = TEMPLATE_PARTS["Resources"]
 MACHINES = {
     Path(resource["Properties"]["DefinitionUri"]).name: resource["Properties"]
     for resource in RESOURCES.values()
     if resource["Type"] == "AWS::Serverless::StateMachine"
 }
 FUNCTIONS = [resource for resource in RESOURCES.values() if resource["Type"] == "AWS::Serverless::Function"]
-FUNCTION_SECONDS: int = yaml_parse(TEMPLATE.read_text())["Globals"]["Function"]["Timeout"]
+FUNCTION_SECONDS: int = TEMPLATE_PARTS["Globals"]["Function"]["Timeout"]
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 

@@ -204,8 +204,13 @@ DRIFTS = {
     ),
     "targets": Drift(
         targets,
-        {"target group": "changed", "target": "created"},
-        ("target group: health check path: / → /health", "target group: unhealthy threshold: 5 → 2"),
+        # The wanted one is created too; the former one's row comes later.
+        {"target group": "changed", "target": "removed"},
+        (
+            "target group: health check path: / → /health",
+            "target group: unhealthy threshold: 5 → 2",
+            "target: - port 80",
+        ),
     ),
     "load balancer": Drift(
         load_balancer,
@@ -298,9 +303,11 @@ DRIFTS = {
             "security group": "changed",
             "target group": "changed",
             "load balancer": "changed",
-            "rule that admits the load balancer": "created",
-            "target": "created",
+            # New ones are created too; the former ones' rows come later.
+            "rule that admits the load balancer": "removed",
+            "target": "removed",
             "HTTPS listener": "changed",
+            "redirect to HTTPS": "changed",
         },
         (
             "security group: + tcp 80 from 192.0.2.0/24",
@@ -309,7 +316,11 @@ DRIFTS = {
             "security group: - tcp 80 from 0.0.0.0/0",
             "target group: health check interval: 10 → 30",
             "load balancer: albatross:keep-until: none → 2099-01-01T00:00:00Z",
+            "load balancer: drop invalid headers: true → false",
             "HTTPS listener: HSTS: max-age=300 → max-age=60",
+            "redirect to HTTPS: status: 302 → 301",
+            "target: - port 80",
+            "rule that admits the load balancer: - tcp 80 from {securityGroupId}",
         ),
         input=(
             ("allowedCidrs", ["192.0.2.0/24"]),
@@ -317,6 +328,8 @@ DRIFTS = {
             ("hstsMaxAge", 60),
             ("keepUntil", "2099-01-01T00:00:00Z"),
             ("port", 8080),
+            ("redirect", 301),
+            ("dropInvalidHeaders", False),
         ),
     ),
 }
@@ -378,10 +391,24 @@ def test_a_target_that_goes_has_a_row(aws: LocalAws, stack: Stack, world: World)
     other = world.instance(world.subnets[1], world.group)
     planned = plan(aws, stack, world, instances=[other])
     rows = [(step["id"], step["outcome"]) for step in planned["steps"] if step["resource"] == "target"]
-    assert rows == [(world.instances[0], "removed"), (other, "created")]
+    assert rows == [(other, "created"), (world.instances[0], "removed")]
     # Another instance without a public address.
     assert planned["cost"]["hourly"] == 0.0325
     assert_agree(planned, provision(stack, world, instances=[other]))
+
+
+def test_a_rule_in_a_group_that_no_instance_is_in_any_more_has_a_row(
+    aws: LocalAws, stack: Stack, world: World
+) -> None:
+    provision(stack, world)
+    group = world.security_group("other")
+    other = world.instance(world.subnets[0], group)
+    planned = plan(aws, stack, world, instances=[other])
+    rule = "rule that admits the load balancer"
+    rows = [(step["id"], step["outcome"]) for step in planned["steps"] if step["resource"] == rule]
+    assert rows == [(group, "created"), (world.group, "removed")]
+    assert_agree(planned, provision(stack, world, instances=[other]))
+    assert set(outcomes(plan(aws, stack, world, instances=[other])).values()) == {"found"}
 
 
 def test_a_plan_names_the_record_that_a_certificate_waits_for(

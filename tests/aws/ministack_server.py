@@ -202,6 +202,23 @@ def keep_dashboards_by_account() -> None:
     handlers.update(create=create_dashboard, update=update_dashboard)
 
 
+def keep_boundaries() -> None:
+    """CloudFormation's AWS::IAM::Role has a permissions boundary, which MiniStack forgets."""
+    from ministack.services import iam
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    create, update = handlers["create"], handlers["update"]
+    field = "PermissionsBoundary"
+
+    def kept(made, properties):
+        iam._roles[made[0]][field] = properties.get(field)
+        return made
+
+    handlers["create"] = lambda logical, new, stack: kept(create(logical, new, stack), new)
+    handlers["update"] = lambda name, old, new, stack: kept(update(name, old, new, stack), new)
+
+
 def refuse_bad_subjects() -> None:
     """A mail's subject is a line of less than 100 ASCII characters (SNS API reference, Publish); MiniStack takes any."""
     from ministack.services import sns
@@ -356,6 +373,7 @@ async def serve(listener: socket.socket) -> None:
     start_nothing_by_the_clock()
     keep_time_zones()
     keep_dashboards_by_account()
+    keep_boundaries()
     refuse_bad_subjects()
     name_errors_as_the_sdk_does()
     tell_of_failed_children()

@@ -299,6 +299,12 @@ class Stack:
         """Start an execution and wait for its end."""
         return self.wait(self.start(machine, event))
 
+    def output_of(self, arn: str, state: str) -> dict:
+        """What a state of an ended execution gave to the next."""
+        details = [event.get("stateExitedEventDetails", {}) for event in whole_history(self._sfn, arn)]
+        [output] = [each["output"] for each in details if each.get("name") == state]
+        return json.loads(output)
+
     def executions(self, machine: str, status: str | None = None) -> list[str]:
         """The ARNs of a machine's executions, or of those with a status."""
         wanted = {"statusFilter": status} if status else {}

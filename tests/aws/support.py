@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from .local import LocalAws
-from .stack import whole_history
+from .stack import Stack, whole_history
+from .world import World
 
 SETTLED = 3600  # AWS seconds after which nothing takes time any more
 ALB_ZONE = "Z35SXDOTRQ7X7K"
@@ -53,6 +54,20 @@ def load_balancers(aws: LocalAws) -> list[str]:
     """The names of all load balancers."""
     found = aws.client("elbv2").describe_load_balancers()["LoadBalancers"]
     return sorted(balancer["LoadBalancerName"] for balancer in found)
+
+
+def rise(stack: Stack, *worlds: World) -> dict[str, str]:
+    """What a morning answers of these worlds' environments: the URL, or why there is none.
+
+    Earlier tests' environments are away too, and cannot come back.
+    """
+    ended = stack.wait(stack.fire(stack.schedule("morning")))
+    assert ended.error in ("", "ProvisionIncomplete"), ended.cause
+    answer = stack.output_of(ended.arn, "EachEnvironment")
+    assert bool(answer["failed"]) == (ended.status == "FAILED")
+    said = {back["name"]: back["url"] for back in answer["provisioned"]}
+    said |= {away["name"]: away["why"] for away in answer["failed"]}
+    return {world.name: said[world.name] for world in worlds if world.name in said}
 
 
 class Network:

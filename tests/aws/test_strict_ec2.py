@@ -318,6 +318,19 @@ def test_instances_come_in_pages(network, name):
     assert sorted(found) == sorted(made)
 
 
+def test_an_instance_that_cannot_start_falls_back(network, name):
+    """re:Post, kms-iam-ec2-permission."""
+    instance = network.instance(network.group(name))
+    network.ec2.stop_instances(InstanceIds=[instance])
+    reason = "Client.InternalError: Client error on launch"
+    network.ec2.create_tags(Resources=[instance], Tags=[{"Key": "local:start", "Value": reason}])
+    network.ec2.start_instances(InstanceIds=[instance])
+    [reservation] = network.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    [found] = reservation["Instances"]
+    assert found["State"]["Name"] == "stopped"
+    assert found["StateReason"] == {"Code": "Client.InternalError", "Message": reason}
+
+
 def test_the_default_vpc_is_public(aws: LocalAws):
     ec2 = aws.client("ec2")
     [vpc] = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]

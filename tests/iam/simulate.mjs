@@ -17,6 +17,14 @@ for (const name of ["targetgroup", "listener/app"]) {
   }
 }
 
+// A key has a policy too. By default it leaves what the account may do to IAM (KMS developer guide, default key policy).
+const KEY_POLICY = {
+  Version: "2012-10-17",
+  Statement: [
+    { Effect: "Allow", Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: "kms:*", Resource: "*" },
+  ],
+};
+
 const { policies, requests } = JSON.parse(readFileSync(0, "utf8"));
 
 async function allowing({ policy, action, resource, context }) {
@@ -28,6 +36,7 @@ async function allowing({ policy, action, resource, context }) {
         resource: { resource, accountId: ACCOUNT },
         contextVariables: context,
       },
+      resourcePolicy: action.startsWith("kms:") ? KEY_POLICY : undefined,
       identityPolicies: [{ name: policy, policy: policies[policy] }],
       serviceControlPolicies: [],
       resourceControlPolicies: [],

@@ -8,7 +8,7 @@ from moto.ec2.exceptions import (
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.instances import Instance
+from moto.ec2.models.instances import Instance, StateReason
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_public_ip
 
@@ -156,6 +156,17 @@ def start_instances(original, self, instance_ids):
                 f"The instance '{instance.id}' is not in a state from which it can be started.",
             )
     return original(self, instance_ids)
+
+
+@replaces(Instance, "start")
+def start_instance(original, self):
+    """An instance that cannot start falls back to stopped: a test says so by the tag local:start, with the reason."""
+    before = original(self)
+    reason = self.ec2_backend.tags.get(self.id, {}).get("local:start")
+    if reason:
+        self.stop()
+        self.state_reason = StateReason(reason, reason.partition(": ")[0])
+    return before
 
 
 @replaces(Instance)
