@@ -42,7 +42,7 @@ from .crash_matrix import (
 from .endpoints import REGION
 from .local import FOR_GOOD, LocalAws
 from .stack import Execution, Stack, is_for_lock
-from .world import Snapshot, World, snapshot
+from .world import TTL, Snapshot, World, snapshot
 
 # The calls without which these cannot go. Instances and addresses are found by the target group, and their users are seen in
 # others'; both go after the load balancer.
@@ -97,22 +97,17 @@ def provisioned_under_wildcard(stack: Stack, world: World) -> None:
 
 
 def provisioned_beside_dead_certificate(stack: Stack, world: World) -> None:
-    """The environment has a second certificate, which timed out."""
+    """The environment has a second certificate, which ACM has refused."""
     provisioned(stack, world)
     acm = world.aws.client("acm")
-    [certificate] = acm.list_certificates()["CertificateSummaryList"]
-    tags = acm.list_tags_for_certificate(CertificateArn=certificate["CertificateArn"])["Tags"]
-    [validation] = [record for record in world.records() if record["Type"] == "CNAME"]
-    name = validation["Name"].rstrip(".")
-    world.put_record(validation, "DELETE", name)
-    acm.request_certificate(DomainName=world.domain, ValidationMethod="DNS", Tags=tags)
-    # ACM gives up after 72 hours.
-    world.aws.advance(73 * 3600)
-    assert (
-        len(acm.list_certificates(CertificateStatuses=["VALIDATION_TIMED_OUT"])["CertificateSummaryList"])
-        == 1
-    )
-    world.put_record(validation, name=name)
+    [issued] = acm.list_certificates()["CertificateSummaryList"]
+    tags = acm.list_tags_for_certificate(CertificateArn=issued["CertificateArn"])["Tags"]
+    forbidden = {"Type": "CAA", "TTL": TTL, "ResourceRecords": [{"Value": '0 issue ";"'}]}
+    world.put_record(forbidden)
+    dead = acm.request_certificate(DomainName=world.domain, ValidationMethod="DNS", Tags=tags)
+    certificate = acm.describe_certificate(CertificateArn=dead["CertificateArn"])["Certificate"]
+    assert certificate["Status"] == "FAILED", certificate
+    world.put_record(forbidden, "DELETE")
 
 
 def provisioned_and_protected(stack: Stack, world: World) -> None:
