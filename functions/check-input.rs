@@ -6,7 +6,8 @@ use albatross::environment::{self, Delegation, Environment, Input, Mode};
 use albatross::error::{Error, Result};
 use albatross::load_balancer::Front;
 use albatross::security_group::Ours;
-use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group, tags};
+use albatross::tags::{self, Tags};
+use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -126,10 +127,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         }
         environment.warnings.push(format!("{why}, or the certificate that stands will not be renewed"));
     }
-    let front = match dns::is_claimable(&environment, &standing) {
-        true => load_balancer::find(elb, &environment).await?.front.map(|(found, _)| Front::from(&found)),
-        false => None,
-    };
+    let front = if dns::is_claimable(&environment, &standing) { own_front(elb, &environment).await? } else { None };
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &front.unwrap_or_default(), &standing.clone().with(made.clone()))?;
     environment.complete = dns::is_owned(&owner, &environment.name, &environment.domain, &standing);
@@ -139,4 +137,14 @@ async fn check(clients: &Clients, event: Event) -> Result<Environment> {
         Mode::Plan => drop(lock::check(&zone.id, domain, standing.lock.as_ref())?),
     }
     Ok(environment)
+}
+
+/// The environment's load balancer, where it stands and is ours.
+async fn own_front(elb: &aws_sdk_elasticloadbalancingv2::Client, environment: &Environment) -> Result<Option<Front>> {
+    let Some(front) = load_balancer::named(elb, &environment.name).await?.as_ref().map(Front::from) else {
+        return Ok(None);
+    };
+    let tags = load_balancer::tags_of(elb, std::slice::from_ref(&front.arn)).await?;
+    let is_ours = |tags: &Tags| tags.are_of(&environment.stack, &environment.name);
+    Ok(tags.get(&front.arn).is_some_and(is_ours).then_some(front))
 }

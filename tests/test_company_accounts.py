@@ -280,7 +280,8 @@ def test_a_stack_name_too_long_for_its_machines_is_refused_at_the_deploy(aws: Lo
     too_long = Stack(aws, "s" * 71)
     with pytest.raises(RuntimeError, match="ROLLBACK_COMPLETE"):
         too_long.deploy()
-    events = aws.client("cloudformation").describe_stack_events(StackName=too_long.name)["StackEvents"]
+    pages = aws.client("cloudformation").get_paginator("describe_stack_events")
+    events = [each for page in pages.paginate(StackName=too_long.name) for each in page["StackEvents"]]
     [first, *_] = [each for each in reversed(events) if each["ResourceStatus"] == "CREATE_FAILED"]
     assert first["ResourceType"] == "AWS::StepFunctions::StateMachine"
     assert "#/StateMachineName: expected maxLength: 80, actual: " in first["ResourceStatusReason"]

@@ -632,12 +632,25 @@ def test_verify_https_proves_all_of_it(aws: LocalAws, stack: Stack, world: World
     assert stack.changes(mark) == []
 
 
-def test_verify_https_skips_what_it_may_not_reach(stack: Stack, serving: dict) -> None:
-    serving["environment"]["allowedCidrs"] = ["192.0.2.0/24"]
+@pytest.mark.parametrize("ranges", [["192.0.2.0/24"], ["::/0"], ["0.0.0.0/1", "::/0"]])
+def test_verify_https_skips_what_it_may_not_reach(stack: Stack, serving: dict, ranges: list[str]) -> None:
+    """A function has no IPv6, and comes from any address of IPv4."""
+    serving["environment"]["allowedCidrs"] = ranges
     checks = {check["name"]: check for check in stack.invoke("verify-https", serving)["checks"]}
     skipped = [name for name, check in checks.items() if check["result"] == "skipped"]
     assert skipped == ["https health path", "certificate chain and name", "http redirect"]
     assert {"allowedCidrs" in checks[name]["detail"] for name in skipped} == {True}
+
+
+def test_verify_https_asks_where_all_of_ipv4_is_admitted_in_parts(stack: Stack, serving: dict) -> None:
+    serving["environment"]["allowedCidrs"] = ["128.0.0.0/1", "0.0.0.0/1"]
+    assert {check["result"] for check in stack.invoke("verify-https", serving)["checks"]} == {"passed"}
+
+
+def test_verify_https_names_a_status_that_the_matcher_does_not_admit(stack: Stack, serving: dict) -> None:
+    serving["environment"]["healthCheck"]["matcher"] = "204"
+    message = fails(stack, "verify-https", serving, "HttpsNotServing")
+    assert "status 200 OK, and healthCheck.matcher wants 204" in message
 
 
 def test_verify_https_names_a_certificate_for_another_name(

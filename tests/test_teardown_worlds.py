@@ -431,8 +431,9 @@ def test_executions_of_ours_have_names_that_cloudwatch_logs_takes(
     names = [
         arn.rpartition(":")[2] for machine in ("teardown", "provision") for arn in stack.executions(machine)
     ]
-    assert names
-    assert [name for name in names if not name.replace("-", "").replace("_", "").isalnum()] == []
+    ours = [name for name in names if "by-hand" not in name]
+    assert ours
+    assert [name for name in ours if not name.replace("-", "").replace("_", "").isalnum()] == []
 
 
 # --- Causes are sentences --------------------------------------------------------------------------------------------

@@ -39,13 +39,16 @@ impl Resolver {
         })
     }
 
-    /// The name servers of a zone; none where the internet knows of no such zone.
+    /// The name servers of a zone, sorted; none where the internet knows of no such zone.
     pub async fn name_servers(&self, zone: &str) -> Said<Vec<String>> {
         let server = |data: &RData| match data {
             RData::NS(server) => Some(instance::destination(&server.0.to_string())),
             _ => None,
         };
-        self.ask(zone, TYPE::NS, server).await
+        let mut servers = self.ask(zone, TYPE::NS, server).await?;
+        // Resolvers turn their order.
+        servers.sort();
+        Ok(servers)
     }
 
     /// The CAA properties of a name, or of where its CNAME leads; none where it has none.
@@ -207,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_read_whole_and_from_the_one_who_was_asked() {
         let other = RData::A(A { address: 1 });
-        let servers = vec![ns("NS-1.awsdns-01.org"), other, ns("ns-2.awsdns-02.com")];
+        let servers = vec![ns("ns-2.awsdns-02.com"), other, ns("NS-1.awsdns-01.org")];
         let wanted = Ok(vec!["ns-1.awsdns-01.org".to_owned(), "ns-2.awsdns-02.com".to_owned()]);
         assert_eq!(asked(servers.clone(), RCODE::NoError, false).await, wanted);
         assert_eq!(asked(servers, RCODE::NoError, true).await, wanted);

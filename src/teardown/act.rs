@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::identity::Identity;
 use super::item::{Decision, Item, Outcome};
-use super::list::{Action, Listed, Turn};
+use super::list::{Action, LEADS_BEHIND, Listed, Turn};
 use crate::address;
 use crate::aws::Clients;
 use crate::certificate::{self, ValidationRecord};
@@ -26,6 +26,8 @@ pub struct Manner {
     pub patient: bool,
     /// The environment was made a moment ago: AWS may not know its tags yet.
     pub just_made: bool,
+    /// It is tried again, as the load balancer's end may have failed: the domain leads there until that is gone.
+    pub again: bool,
     /// Something is left already that AWS refuses to end or to tell: what leads the next teardown to it stays.
     pub left: bool,
 }
@@ -44,6 +46,8 @@ pub struct Acted {
     /// Keys of what has ended, and of what was refused.
     gone: HashSet<String>,
     refused: HashSet<String>,
+    /// Something was refused that the target group leads to.
+    left_behind: bool,
     /// What was done at the domain before the load balancer's turn.
     at_domain: Option<(String, Vec<Edit>)>,
 }
@@ -71,15 +75,19 @@ enum Blocked {
 
 /// Carries out all that it can, turn by turn.
 pub async fn act(clients: &Clients, identity: &Identity, list: &[Listed], manner: Manner) -> Acted {
-    let mut due: Vec<(&Listed, &Action)> =
-        list.iter().filter_map(|listed| Some((listed, listed.action.as_ref()?))).collect();
-    due.sort_by_key(|(_, action)| action.turn());
-    let load_balancer = due.iter().map(|(_, action)| *action).find(|action| matches!(action, Action::LoadBalancer(_)));
+    let turn = |action: &Action| match action.turn() {
+        Turn::Domain if manner.again => Turn::Behind,
+        turn => turn,
+    };
+    let mut due: Vec<(Turn, &Listed, &Action)> =
+        list.iter().filter_map(|listed| listed.action.as_ref().map(|action| (turn(action), listed, action))).collect();
+    due.sort_by_key(|(turn, ..)| *turn);
+    let load_balancer = due.iter().map(|(.., action)| *action).find(|action| matches!(action, Action::LoadBalancer(_)));
     let mut acted = Acted::default();
-    for at_once in due.chunk_by(|(_, one), (_, other)| one.turn() == other.turn()) {
+    for at_once in due.chunk_by(|(one, ..), (other, ..)| one == other) {
         let mut open = vec![];
-        for (listed, action) in at_once {
-            match acted.blocked(action, load_balancer, manner.left) {
+        for (turn, listed, action) in at_once {
+            match acted.blocked(*turn, action, load_balancer, manner.left) {
                 None => open.push((*listed, *action)),
                 Some(Blocked::Kept(why)) => acted.ended.push(listed.item.clone().ended(Outcome::Kept, why.into())),
                 Some(Blocked::Waits) => acted.waiting.push((*listed).clone()),
@@ -91,7 +99,8 @@ pub async fn act(clients: &Clients, identity: &Identity, list: &[Listed], manner
         for ((listed, action), done) in open.into_iter().zip(done) {
             acted.note(listed, action, done.authorised_late(manner.just_made && manner.patient), manner.patient);
         }
-        if load_balancer.is_some_and(|action| acted.refused.contains(action.key())) {
+        let had_its_turn = at_once.iter().any(|(turn, ..)| *turn == Turn::LoadBalancer);
+        if had_its_turn && load_balancer.is_some_and(|action| !acted.gone.contains(action.key())) {
             acted.return_domain(clients, list).await;
         }
     }
@@ -99,17 +108,14 @@ pub async fn act(clients: &Clients, identity: &Identity, list: &[Listed], manner
 }
 
 impl Acted {
-    fn blocked(&self, action: &Action, load_balancer: Option<&Action>, left: bool) -> Option<Blocked> {
-        let turn = action.turn();
+    fn blocked(&self, turn: Turn, action: &Action, load_balancer: Option<&Action>, left: bool) -> Option<Blocked> {
         let stands = load_balancer.filter(|load_balancer| !self.gone.contains(load_balancer.key()));
         if let Some(load_balancer) = stands.filter(|_| turn > Turn::LoadBalancer) {
             let is_refused = self.refused.contains(load_balancer.key());
             return Some(if is_refused { Blocked::Kept("stays with its load balancer") } else { Blocked::Passing });
         }
         match action {
-            Action::TargetGroup(_) if !self.refused.is_empty() => {
-                Some(Blocked::Kept("stays, as it leads the next teardown to the instances behind it"))
-            }
+            Action::TargetGroup(_) if self.left_behind => Some(Blocked::Kept(LEADS_BEHIND)),
             Action::SecurityGroup(_) if !self.waiting.is_empty() => Some(Blocked::Waits),
             Action::SecurityGroup(_) if left || !self.refused.is_empty() => {
                 Some(Blocked::Kept("stays, as it leads the next teardown to what is left"))
@@ -151,6 +157,7 @@ impl Acted {
     fn refuse(&mut self, item: Item, action: &Action, why: String) {
         tracing::warn!(resource = item.resource, id = item.id, "{why}");
         self.refused.insert(action.key().into());
+        self.left_behind |= matches!(action, Action::Address { .. } | Action::Instance { .. });
         self.ended.push(item.ended(Outcome::Refused, why));
     }
 

@@ -31,6 +31,9 @@ const INSTANCE: &str = "instance";
 const RECORD: &str = "alias record";
 const RULE: &str = "rule that admits the load balancer";
 
+/// Why the target group stays.
+pub const LEADS_BEHIND: &str = "stays, as it leads the next teardown to the instances behind it";
+
 /// A list item and how to carry its decision out; `None` where it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listed {
@@ -162,6 +165,8 @@ pub struct List {
     pub kept: Option<String>,
     /// A read has failed that may succeed later.
     pub passing: Option<Error>,
+    /// The load balancer was made a moment ago.
+    pub just_made: bool,
     /// Copies of a wildcard's records are to serve the domain as long as anything of ours stands under it.
     pub copied: bool,
 }
@@ -233,6 +238,7 @@ pub async fn list(
         Ok(_) => None,
     };
     let front = list.known(load_balancer, LOAD_BALANCER, "");
+    list.just_made = front.as_ref().is_some_and(load_balancer::Ours::is_new);
     if let (Some(front), true) = (&front, protected) {
         list.kept = Some(format!(
             "deletion protection is on at the load balancer {}; switch it off there to let the environment go",
@@ -281,9 +287,12 @@ pub async fn list(
     }));
     list.listed.extend(listed_addresses);
     list.listed.extend(listed_instances);
+    let is_unknown = |item: &Item| item.decision == Decision::Unknown && [INSTANCE, ADDRESS].contains(&&*item.resource);
+    let leads = list.listed.iter().any(|listed| is_unknown(&listed.item));
     list.listed.extend(behind.map(|group| {
         let action = Action::TargetGroup(group.arn.clone());
-        Listed::acted(TARGET_GROUP, group.arn, Decision::Remove, "ours", action)
+        let listed = Listed::acted(TARGET_GROUP, group.arn, Decision::Remove, "ours", action);
+        if leads { listed.staying(LEADS_BEHIND) } else { listed }
     }));
     let certificates = list.known(certificates, certificate::RESOURCE, "");
     list.listed.extend(certificates);

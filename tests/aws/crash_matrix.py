@@ -80,6 +80,8 @@ class Scene:
     machine: str
     event: Callable[[World], dict]
     prepare: Callable[[Stack, World], None]
+    # What stood before the run stays where it fails, and the user runs it again.
+    stood: bool = False
     # What an undisturbed run ends with; without an error it succeeds.
     error: str = ""
     # Its world has no Elastic IP.
@@ -113,9 +115,17 @@ def provisioned_with_consent(stack: Stack, world: World) -> None:
     provisioned(stack, world)
 
 
+def provisioned_before_another(stack: Stack, world: World) -> None:
+    """The environment stands, and its user means another instance now, in another group."""
+    provisioned(stack, world)
+    world.instances = [world.instance(world.subnets[1], world.security_group("other"))]
+
+
+ANOTHER = "another instance"
 EVERYTHING = "teardown of everything"
 SCENES = (
     Scene("provision", "provision", lambda world: world.input, nothing),
+    Scene(ANOTHER, "provision", lambda world: world.input, provisioned_before_another, stood=True),
     Scene("teardown", "teardown", lambda world: {"domain": world.domain}, provisioned),
     Scene(
         EVERYTHING,
@@ -303,7 +313,7 @@ class Matrix:
         self.aws.end_faults()
         if execution.status == "SUCCEEDED":
             return "done"
-        if scene.machine == "provision":
+        if scene.machine == "provision" and not scene.stood:
             if "rollback failed" in execution.cause:
                 raise Lost(f"{execution.error}: {execution.cause}")
             return "rolled back"
@@ -320,8 +330,11 @@ class Matrix:
         if fault.cleans_up:
             reaction = self.stack.wait(self.stack.fire_reaction(arn))
             succeeded(reaction)
-            # Stopped after its last call the environment is complete, and stays.
-            return "done" if reaction.output["kept"] else "cleaned up"
+            if not scene.stood:
+                # Stopped after its last call the environment is complete, and stays.
+                return "done" if reaction.output["kept"] else "cleaned up"
+            if reaction.output["removed"]:
+                raise Lost(f"cleaned up what stood before: {reaction.output}")
         succeeded(self.stack.run(scene.machine, scene.event(world)))
         return "again"
 
@@ -358,12 +371,17 @@ def record_all(matrix: Matrix) -> dict[str, list[Point]]:
     """Every scene's points.
 
     A teardown of everything makes the calls of a teardown too: of it, those that change something and those of an
-    operation of its own.
+    operation of its own. Likewise a provision with another instance.
     """
     recorded = {scene.name: matrix.record(scene) for scene in SCENES}
-    known = {point.operation for point in recorded["teardown"]}
-    own = [point for point in recorded[EVERYTHING] if point.changes or point.operation not in known]
-    return recorded | {EVERYTHING: own}
+
+    def own(name: str, like: str) -> list[Point]:
+        known = {(point.caller, point.operation) for point in recorded[like]}
+        return [
+            point for point in recorded[name] if point.changes or (point.caller, point.operation) not in known
+        ]
+
+    return recorded | {ANOTHER: own(ANOTHER, "provision"), EVERYTHING: own(EVERYTHING, "teardown")}
 
 
 def cells(points: Iterable[Point]) -> list[Cell]:

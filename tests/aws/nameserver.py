@@ -46,16 +46,18 @@ def answer(query: dns.message.Message) -> dns.message.Message | None:
     response.set_rcode(dns.rcode.from_text(found.code))
     if found.authoritative:
         response.flags |= dns.flags.AA
-    response.answer = [_rrset(rrset) for rrset in found.answer]
-    response.authority = [_rrset(rrset) for rrset in found.authority]
+    try:
+        response.answer = [_rrset(rrset) for rrset in found.answer]
+        response.authority = [_rrset(rrset) for rrset in found.authority]
+    except dns.exception.DNSException:  # a value that Route 53 would have refused
+        response.set_rcode(dns.rcode.SERVFAIL)
     return response
 
 
 def _rrset(rrset: resolver.Rrset) -> dns.rrset.RRset:
     """A name without a last dot is fully qualified all the same (Route 53 API reference, ResourceRecordSet)."""
-    made = dns.rrset.RRset(
-        dns.name.from_text(rrset.name), dns.rdataclass.IN, dns.rdatatype.from_text(rrset.type)
-    )
+    name = rrset.name.replace("\\052", "*")
+    made = dns.rrset.RRset(dns.name.from_text(name), dns.rdataclass.IN, dns.rdatatype.from_text(rrset.type))
     for value in rrset.values:
         data = dns.rdata.from_text(made.rdclass, made.rdtype, value, origin=dns.name.root, relativize=False)
         made.add(data, rrset.ttl)

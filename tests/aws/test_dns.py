@@ -272,3 +272,9 @@ def test_what_is_too_long_for_udp_is_asked_for_again_by_tcp(aws, zone):
     assert short.flags & dns.flags.TC
     assert len(short.to_wire()) <= 512
     assert len(aws.ask(zone.domain, "TXT")) == 20
+
+
+def test_a_value_that_is_none_of_its_type_is_no_answer(aws, zone):
+    """Route 53 would have refused it; the local one takes it."""
+    write(zone, ("www.{}", "A", "nonsense"))
+    assert code(aws.query(f"www.{zone.domain}", "A")) == "SERVFAIL"

@@ -13,6 +13,12 @@ ABSENT = "arn:aws:elasticloadbalancing:us-east-1:123456789012:{}/app/absent/0"
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/absent"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_list(aws: LocalAws) -> None:
+    """What other tests have made would slow hundreds of calls."""
+    aws.reset()
+
+
 @pytest.fixture(autouse=True)
 def throttled(aws: LocalAws):
     aws.throttle()

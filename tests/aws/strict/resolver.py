@@ -81,11 +81,6 @@ def delegate(zone: str, name_servers: list[str] | str | None) -> None:
 # --- One zone ----------------------------------------------------------------------------------------------------
 
 
-def _owner(record: RecordSet) -> str:
-    """Route 53 writes a wildcard's asterisk in octal."""
-    return record.name.replace("\\052", "*")
-
-
 def _parent(name: str) -> str:
     return name.partition(".")[2] or "."
 
@@ -108,21 +103,28 @@ def look_up(apex: str, records: list[RecordSet], name: str) -> list[RecordSet] |
     A name under which any other stands exists, with or without records: no wildcard answers for it (RFC 4592, 2.2.2),
     and it is the closest encloser of what is below it, so no wildcard above it answers for that either (3.3.1).
     """
-    owners: dict[str, list[RecordSet]] = {}
+    path = list(_up_to(name, apex))
+    at: dict[str, list[RecordSet]] = {above: [] for above in path}
     for record in records:
-        owners.setdefault(_owner(record), []).append(record)
-    for above in reversed(list(_up_to(name, apex))[:-1]):
-        servers = [
-            value for record in owners.get(above, []) if record.type == "NS" for value in record.records
-        ]
+        if record.name in at:
+            at[record.name].append(record)
+    for above in reversed(path[:-1]):
+        servers = [value for record in at[above] if record.type == "NS" for value in record.records]
         if servers:
             return Cut(above, [normal(server) for server in servers])
-    existing = {above for owner in owners for above in _up_to(owner, apex)}
-    if name in existing:
-        return owners.get(name, [])
-    closest = next(above for above in _up_to(_parent(name), apex) if above in existing)
-    wildcard = f"*.{closest}"
-    return owners.get(wildcard, []) if wildcard in existing else None
+    if at[name]:
+        return at[name]
+    closest = next(above for above in path if at[above] or _stands_below(above, records))
+    if closest == name:
+        return []
+    wildcard = normal(f"*.{closest}")
+    found = [record for record in records if record.name == wildcard]
+    return found if found or _stands_below(wildcard, records) else None
+
+
+def _stands_below(name: str, records: list[RecordSet]) -> bool:
+    ending = f".{name}"
+    return any(record.name.endswith(ending) for record in records)
 
 
 # --- The internet ------------------------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ def _soa(zone: FakeZone) -> tuple[Rrset, ...]:
 def resolve(name: str, kind: str) -> Response | None:
     """What a resolver of the internet answers; None: nothing, as the zone's name servers are silent."""
     answer: tuple[Rrset, ...] = ()
-    name = normal(name).replace("\\052", "*")
+    name = normal(name)
     for _ in range(MOST_ALIASES):
         response = _aws_own(name, kind) or _found(name, kind)
         if response is None:
@@ -305,7 +307,7 @@ def _found(name: str, kind: str) -> Response | None:
 
 def authoritative(name: str, kind: str) -> Response:
     """What Route 53's own name servers answer: of the closest zone, whoever asks it, with a referral at its cuts."""
-    name = normal(name).replace("\\052", "*")
+    name = normal(name)
     if own := _aws_own(name, kind):
         return own
     zones = [zone for zone in _public_zones() if _is_within(name, zone.name)]
