@@ -269,9 +269,12 @@ INCOMPLETE = "TeardownIncomplete"
 def run(matrix: Matrix, denial: Denial) -> Result:
     """A scene with the denial, and again without."""
     [scene] = [scene for scene in SCENES if scene.name == denial.point.scene]
-    detail, started = "", time.monotonic()
+    detail, started, seed = "", time.monotonic(), zlib.crc32(str(denial).encode())
     try:
-        with matrix.stage(scene, zlib.crc32(str(denial).encode())) as (world, before):
+        with matrix.stage(scene, seed) as (world, before):
+            if seed % 2:
+                # AWS knows all tags by now: a denial is no more taken for a passing one.
+                matrix.aws.advance(3600)
             how = _denied(matrix, scene, world, before, denial)
     except (Lost, TimeoutError) as lost:
         how, detail = "LOST", str(lost)
