@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use albatross::error::{Codes, Error, Result};
+use albatross::error::{Error, Result};
 use albatross::night::{self, Input, Mail, Standing};
 use albatross::price::{self, Rate};
 use albatross::{aws, environment, lambda, load_balancer, security_group};
@@ -76,10 +76,8 @@ async fn find(clients: &Clients, event: Event) -> Result<Answer> {
 /// By name: by the load balancer, which is what costs, and by the security group, which is there as long as anything is. And
 /// why those of the second kind are not known, where AWS refuses to tell.
 async fn standing(clients: &Clients, stack: &str) -> Result<(Vec<Standing>, Option<String>)> {
-    let (fronts, groups) = tokio::join!(
-        load_balancer::of_stack(&clients.elb, stack),
-        security_group::ours(&clients.ec2, stack, None)
-    );
+    let (fronts, groups) =
+        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::ours(&clients.ec2, stack, None));
     let fronts = fronts?;
     let (groups, unknown) = match groups {
         Err(error @ Error::AwsRefused(_)) => (vec![], Some(error.to_string())),
@@ -107,7 +105,11 @@ async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environme
         let looks = join_all(looks).await;
         for (one, is_protected) in some.iter_mut().zip(looks) {
             // Where AWS does not tell, it refuses to delete one that is.
-            if is_protected.unless(&["AccessDenied"])?.unwrap_or_default() {
+            let is_protected = match is_protected {
+                Err(Error::AwsRefused(_)) => false,
+                is_protected => is_protected?,
+            };
+            if is_protected {
                 one.spared = Some("deletion protection is on at its load balancer".into());
             }
         }
