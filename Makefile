@@ -34,8 +34,9 @@ fuzz: ## Give the input parsers a million random inputs each; CASES=… is yours
 worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
 	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py
 
-crash-matrix: build ## Run every API call with every fault; make test runs a sample. ONLY='create-alb' chooses
-	@.venv/bin/python -m tests.aws.crash_matrix $(if $(ONLY),--only '$(ONLY)')
+crash-matrix: build ## Run every API call with every fault, and a teardown's denied for good; make test runs samples. ONLY='create-alb' chooses
+	@.venv/bin/python -m tests.aws.crash_matrix $(if $(ONLY),--only '$(ONLY)'); crashes=$$?; \
+	.venv/bin/python -m tests.aws.denial_matrix $(if $(ONLY),--only '$(ONLY)') && exit $$crashes
 
 fleet: build ## Let a night take down 10, 100 and 1,000 environments at AWS's rates, for an hour and a half; SIZES='10 100' is yours
 	@.venv/bin/python -m tests.aws.fleet $(or $(SIZES),10 100 1000)

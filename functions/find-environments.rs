@@ -1,9 +1,10 @@
-//! Finds what the night takes down: all environments of the stack. Each that is spared says why.
+//! Finds what the night takes down: all environments of the stack. Each that is spared says why. Those that cost are found by
+//! their load balancers alone, whatever AWS does not tell of the others.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use albatross::error::{Codes, Result};
+use albatross::error::{Error, Result};
 use albatross::night::{self, Input, Mail, Standing};
 use albatross::price::{self, Rate};
 use albatross::{aws, environment, lambda, load_balancer, security_group};
@@ -24,6 +25,9 @@ struct Event {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     environments: Vec<Standing>,
+    /// Why environments that have no load balancer any more are not known, where AWS refuses to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
     /// What goes costs so much.
     saves: Rate,
     dry_run: bool,
@@ -52,7 +56,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 async fn find(clients: &Clients, event: Event) -> Result<Answer> {
     let Input { dry_run, warn } = environment::parse(event.input)?;
     let stack = lambda::stack();
-    let mut environments = standing(clients, &stack).await?;
+    let (mut environments, unknown) = standing(clients, &stack).await?;
     // A night that acts looks at each in its own teardown.
     if dry_run || warn && !event.noticed {
         spare_protected(&clients.elb, &mut environments).await?;
@@ -64,16 +68,21 @@ async fn find(clients: &Clients, event: Event) -> Result<Answer> {
             .then(|| night::notice(&stack, &event.run, SystemTime::now(), &environments))
             .flatten(),
         environments,
+        unknown,
         dry_run,
     })
 }
 
-/// By name: by the load balancer, which is what costs, and by the security group, which is there as long as anything is.
-async fn standing(clients: &Clients, stack: &str) -> Result<Vec<Standing>> {
-    let (fronts, groups) = tokio::try_join!(
-        load_balancer::of_stack(&clients.elb, stack),
-        security_group::ours(&clients.ec2, stack, None)
-    )?;
+/// By name: by the load balancer, which is what costs, and by the security group, which is there as long as anything is. And
+/// why those of the second kind are not known, where AWS refuses to tell.
+async fn standing(clients: &Clients, stack: &str) -> Result<(Vec<Standing>, Option<String>)> {
+    let (fronts, groups) =
+        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::ours(&clients.ec2, stack, None));
+    let fronts = fronts?;
+    let (groups, unknown) = match groups {
+        Err(error @ Error::AwsRefused(_)) => (vec![], Some(error.to_string())),
+        groups => (groups?, None),
+    };
     let groups = groups.iter().map(|group| Standing::tagged(&group.tags));
     let fronts = fronts.into_iter().map(|front| Standing {
         hourly: price::load_balancer(&clients.region, front.zones),
@@ -82,7 +91,7 @@ async fn standing(clients: &Clients, stack: &str) -> Result<Vec<Standing>> {
     });
     // A load balancer knows more than its group.
     let by_name: BTreeMap<String, Standing> = groups.chain(fronts).map(|one| (one.name.clone(), one)).collect();
-    Ok(by_name.into_values().collect())
+    Ok((by_name.into_values().collect(), unknown))
 }
 
 /// Spares those whose load balancer deletion protection keeps, some at a time, as each takes a call.
@@ -96,7 +105,11 @@ async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environme
         let looks = join_all(looks).await;
         for (one, is_protected) in some.iter_mut().zip(looks) {
             // Where AWS does not tell, it refuses to delete one that is.
-            if is_protected.unless(&["AccessDenied"])?.unwrap_or_default() {
+            let is_protected = match is_protected {
+                Err(Error::AwsRefused(_)) => false,
+                is_protected => is_protected?,
+            };
+            if is_protected {
                 one.spared = Some("deletion protection is on at its load balancer".into());
             }
         }

@@ -197,7 +197,9 @@ impl Call<'_> {
                 }
             } else {
                 // What the lists before did not show yet.
-                items = merged(items.clone(), self.act(plan, &identity, &left, &items).await?.ended);
+                let ended = self.act(plan, &identity, &left, &items).await?.ended;
+                items = merged(items, left.iter().map(|listed| listed.item.clone()).collect());
+                items = merged(items, ended);
                 todo = left;
             }
         }

@@ -175,7 +175,8 @@ def test_a_protected_load_balancer_keeps_its_environment_whole(
 
 
 @pytest.mark.parametrize(
-    ("consent", "protection"), [("terminate", "DisableApiTermination"), ("stop", "DisableApiStop")]
+    ("consent", "protection"),
+    [("terminate", "DisableApiTermination"), ("stop", "DisableApiStop"), ("terminate", "DisableApiStop")],
 )
 def test_a_protected_instance_holds_up_nothing_of_ours(
     aws: LocalAws, stack: Stack, ephemeral: World, consent: str, protection: str

@@ -185,7 +185,7 @@ impl Acted {
 async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, gone: &HashSet<String>) -> Result<Done> {
     let Clients { acm, ec2, elb, route53, .. } = clients;
     let done = match action {
-        Action::Records { zone, restoration } => return restore(route53, zone, restoration, gone).await,
+        Action::Records { zone, restoration, .. } => return restore(route53, zone, restoration, gone).await,
         Action::LoadBalancer(arn) => load_balancer::remove(elb, arn).await,
         Action::Address { address, beside } => {
             if let Some(user) = user(clients, beside.as_ref(), address.instance.as_deref()).await? {

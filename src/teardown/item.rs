@@ -128,10 +128,12 @@ fn kept(item: &Item) -> Outcome {
     if item.decision == Decision::Unknown { Outcome::Refused } else { Outcome::Kept }
 }
 
-/// Each item that AWS refused, with what it said; empty where there is none.
+/// Each item that AWS refused, with what it said, and then what was to go and stays with it; empty where nothing was refused.
 pub fn refusals(items: &[Item]) -> String {
-    let refused = items.iter().filter(|item| item.outcome == Some(Outcome::Refused));
-    refused.map(Item::named).collect::<Vec<_>>().join("; ")
+    let refused: Vec<&Item> = items.iter().filter(|item| item.outcome == Some(Outcome::Refused)).collect();
+    let staying = items.iter().filter(|item| item.acts() && item.outcome == Some(Outcome::Kept));
+    let staying = staying.filter(|_| !refused.is_empty());
+    refused.iter().copied().chain(staying).map(Item::named).collect::<Vec<_>>().join("; ")
 }
 
 /// A list in one line. `acted`: it tells of what was done, and otherwise of what would be.
@@ -180,6 +182,19 @@ mod tests {
         assert_eq!(
             refusals(&settled),
             "target group tg: AccessDenied; certificate: acm:ListCertificates: AccessDenied"
+        );
+    }
+
+    #[test]
+    fn what_stays_with_what_was_refused_is_named_after_it() {
+        let item = |resource| Item::new(resource, "", Decision::Remove, "ours");
+        let group = item("target group").ended(Outcome::Kept, "stays with its load balancer".into());
+        let kept = Item::new("certificate", "", Decision::Keep, "free").ended(Outcome::Kept, "free".into());
+        assert_eq!(refusals(&[group.clone(), kept.clone()]), "");
+        let refused = item("load balancer").ended(Outcome::Refused, "AccessDenied".into());
+        assert_eq!(
+            refusals(&[group, kept, refused]),
+            "load balancer: AccessDenied; target group: stays with its load balancer"
         );
     }
 

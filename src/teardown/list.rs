@@ -43,9 +43,11 @@ pub struct Listed {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Action {
+    /// `may_stay`: AWS does not tell whether the load balancer is protected, so the domain leads there until that is gone.
     Records {
         zone: String,
         restoration: Restoration,
+        may_stay: bool,
     },
     LoadBalancer(String),
     Rule(OpenRule),
@@ -110,7 +112,7 @@ impl Action {
 
     pub fn turn(&self) -> Turn {
         match self {
-            Action::Records { restoration, .. } if restoration.waits() => Turn::Behind,
+            Action::Records { restoration, may_stay, .. } if *may_stay || restoration.waits() => Turn::Behind,
             Action::Records { .. } => Turn::Domain,
             Action::LoadBalancer(_) => Turn::LoadBalancer,
             Action::Address { .. } => Turn::Addresses,
@@ -152,8 +154,12 @@ impl Listed {
         self
     }
 
-    fn staying(self, why: &str) -> Self {
-        if self.action.is_none() { self } else { Listed::kept(&self.item.resource, self.item.id, why) }
+    /// In place of what was to be done with it: kept, or unknown as something that it needs is.
+    fn staying(self, decision: Decision, why: &str) -> Self {
+        if self.action.is_none() {
+            return self;
+        }
+        Listed { item: Item::new(&self.item.resource, self.item.id, decision, why), action: None }
     }
 }
 
@@ -226,6 +232,9 @@ pub async fn list(
         standing,
     );
     let Fronts { load_balancer, protected, target_group, targets } = fronts;
+    let may_stay = protected.is_err();
+    // Where AWS refuses to tell, it refuses the deletion of one that is.
+    let protected = protected.unwrap_or_default();
     let tagged = [load_balancer.as_ref().ok(), None].into_iter().flatten().flatten().map(|front| &front.tags);
     let tagged = tagged.chain(target_group.iter().flatten().map(|group| &group.tags));
     tagged.into_iter().try_for_each(|tags| identity.check_domain(tags))?;
@@ -233,8 +242,10 @@ pub async fn list(
     let mut list = List::default();
     let standing = list.known(standing, RECORD, identity.domain.clone().unwrap_or_default());
     let stays = match &load_balancer {
-        Err(_) => Some("stays, as it is not known whether the load balancer stands"),
-        Ok(Some(_)) if protected => Some("stays with its load balancer, whose deletion protection is on"),
+        Err(_) => Some((Decision::Unknown, "stays, as it is not known whether the load balancer stands")),
+        Ok(Some(_)) if protected => {
+            Some((Decision::Keep, "stays with its load balancer, whose deletion protection is on"))
+        }
         Ok(_) => None,
     };
     let front = list.known(load_balancer, LOAD_BALANCER, "");
@@ -278,7 +289,12 @@ pub async fn list(
 
     let region = aws::region(&clients.config);
     let dns_name = front.as_ref().map(|front| front.dns_name.clone());
-    list.listed.extend(records(identity, owner, standing.as_ref(), dns_name.as_deref(), &destinations));
+    let restoration = restoration(identity, owner, standing.as_ref(), dns_name.as_deref(), &destinations);
+    list.listed.extend(restoration.map(|(domain, zone, restoration)| {
+        let reason = restoration.reason.clone();
+        let action = Action::Records { zone, restoration, may_stay };
+        Listed::acted(RECORD, domain, Decision::Restore, reason, action)
+    }));
     list.listed.extend(front.map(|front| listed_load_balancer(&front, &region)));
     let rules = list.known(rules, RULE, "");
     list.listed.extend(rules.into_iter().map(|rule| {
@@ -292,7 +308,7 @@ pub async fn list(
     list.listed.extend(behind.map(|group| {
         let action = Action::TargetGroup(group.arn.clone());
         let listed = Listed::acted(TARGET_GROUP, group.arn, Decision::Remove, "ours", action);
-        if leads { listed.staying(LEADS_BEHIND) } else { listed }
+        if leads { listed.staying(Decision::Unknown, LEADS_BEHIND) } else { listed }
     }));
     let certificates = list.known(certificates, certificate::RESOURCE, "");
     list.listed.extend(certificates);
@@ -301,8 +317,8 @@ pub async fn list(
         let action = Action::SecurityGroup(group.id.clone());
         Listed::acted(security_group::RESOURCE, group.id, Decision::Remove, "ours", action)
     }));
-    if let Some(why) = stays {
-        list.listed = list.listed.into_iter().map(|listed| listed.staying(why)).collect();
+    if let Some((decision, why)) = stays {
+        list.listed = list.listed.into_iter().map(|listed| listed.staying(decision, why)).collect();
     }
     if let (Some(why), Some(front)) =
         (&list.kept, list.listed.iter_mut().find(|listed| listed.item.resource == LOAD_BALANCER))
@@ -315,8 +331,8 @@ pub async fn list(
 /// The load balancer and the target group of the environment's name where they are ours; somebody else's are left out.
 struct Fronts {
     load_balancer: Result<Option<load_balancer::Ours>>,
-    /// By deletion protection. Where AWS refuses to tell, it refuses the deletion of one that is.
-    protected: bool,
+    /// By deletion protection.
+    protected: Result<bool>,
     target_group: Result<Option<target_group::Ours>>,
     /// Ids of the instances that are targets.
     targets: Result<HashSet<String>>,
@@ -337,8 +353,8 @@ async fn fronts(clients: &Clients, identity: &Identity, may_stand: bool) -> Fron
         load_balancer::tags_of(elb, &arns),
         async {
             match front.as_ref().ok().and_then(|front| front.as_ref()?.load_balancer_arn()) {
-                Some(arn) => load_balancer::is_protected(elb, arn).await.unwrap_or_default(),
-                None => false,
+                Some(arn) => load_balancer::is_protected(elb, arn).await,
+                None => Ok(false),
             }
         },
         async {
@@ -383,18 +399,18 @@ fn previous(identity: &Identity, owner: &Owner, standing: Option<&Standing>) -> 
     (ownership.is_of(owner, &identity.name) && !ownership.previous.is_empty()).then_some(ownership)
 }
 
-fn records(
+/// What is to be done at the domain, with that and its zone.
+fn restoration(
     identity: &Identity,
     owner: &Owner,
     standing: Option<&Standing>,
     load_balancer: Option<&str>,
     destinations: &Destinations,
-) -> Option<Listed> {
-    let (domain, zone) = (identity.domain.as_ref()?, identity.zone.clone()?);
+) -> Option<(String, String, Restoration)> {
+    let (domain, zone) = (identity.domain.clone()?, identity.zone.clone()?);
     let now = |kind: &RrType, value: &str, instance: Option<&str>| destinations.now(kind, value, instance);
-    let restoration = dns::restore(owner, &identity.name, domain, standing?, load_balancer, now)?;
-    let reason = restoration.reason.clone();
-    Some(Listed::acted(RECORD, domain, Decision::Restore, reason, Action::Records { zone, restoration }))
+    let restoration = dns::restore(owner, &identity.name, &domain, standing?, load_balancer, now)?;
+    Some((domain, zone, restoration))
 }
 
 /// Where addresses and names lead; a text says what AWS refused to tell.
@@ -411,24 +427,34 @@ impl Destinations {
     /// stranger's tomorrow, who would serve the user's domain.
     fn now(&self, kind: &RrType, value: &str, instance: Option<&str>) -> Now {
         let destination = instance::destination(value);
-        let ends_with = self.ends.get(&destination).cloned();
+        let ends_with = self.ends.get(&destination);
         let at = |value: String| {
             let ends_with = self.ends.get(&instance::destination(&value)).cloned();
             Now::At { value, ends_with }
         };
-        let is_elastic = self.elastic.as_ref().is_ok_and(|all| all.contains(&destination));
+        // As long as it is not known to be an Elastic IP's it is not known either whether it ends with an instance.
+        let elastic = match &self.elastic {
+            Ok(all) => Ok(all.contains(&destination)),
+            Err(why) => Err(Now::Unknown(why.clone())),
+        };
+        if let (Some(_), Err(unknown)) = (ends_with, &elastic) {
+            return unknown.clone();
+        }
+        let is_elastic = elastic.as_ref().is_ok_and(|is_elastic| *is_elastic);
         let Some(id) = instance.filter(|_| !is_elastic && ends_with.is_none()) else { return at(value.into()) };
         let instances = match &self.instances {
             Ok(instances) => instances,
             Err(why) => return Now::Unknown(why.clone()),
         };
-        let Some(instance) = instances.iter().find(|instance| instance.id == id) else {
-            return Now::Nowhere(format!("instance {id} is gone"));
-        };
-        let present = instance.present();
+        let instance = instances.iter().find(|instance| instance.id == id);
+        let present = instance.map(AtTeardown::present).unwrap_or_default();
         if present.contains(&destination) {
             return at(value.into());
         }
+        if let Err(unknown) = elastic {
+            return unknown;
+        }
+        let Some(instance) = instance else { return Now::Nowhere(format!("instance {id} is gone")) };
         match present.into_iter().find(|one| instance::is_of_kind(one, kind)) {
             Some(value) => at(value),
             None => Now::Nowhere(format!("instance {id} is {} and has no such address now", instance.state)),
@@ -508,7 +534,7 @@ impl View<'_> {
             return kept(format!("Auto Scaling group {group} would replace it; set that group's capacity instead"));
         }
         if is_protected {
-            let what = if wish == Consent::Stop { "stop" } else { "termination" };
+            let what = if wish == Consent::Stop { "stop" } else { "stop or termination" };
             return kept(format!("{what} protection is on; switch it off there to let it go"));
         }
         let decision = if consent == Consent::Stop { Decision::Stop } else { Decision::Terminate };
@@ -692,7 +718,7 @@ mod tests {
         assert!(view.instance(&of_group, false).item.reason.contains("Auto Scaling group web"));
         let protected = view.instance(&instance(Some(Consent::Terminate)), true);
         assert_eq!(protected.item.decision, Decision::Keep);
-        assert!(protected.item.reason.starts_with("termination protection is on"), "{}", protected.item.reason);
+        assert!(protected.item.reason.starts_with("stop or termination protection is on"), "{}", protected.item.reason);
     }
 
     #[test]
@@ -709,8 +735,18 @@ mod tests {
         assert_eq!(destinations.now(&RrType::Aaaa, "2001:db8::1", Some("i-1")), at("2001:db8::7"));
         assert_eq!(destinations.now(&RrType::A, "198.51.100.1", None), at("198.51.100.1"));
         assert!(matches!(destinations.now(&RrType::A, "198.51.100.1", Some("i-2")), Now::Nowhere(_)));
+        let by_instances = destinations.instances.clone();
         destinations.instances = Err("denied".into());
         assert_eq!(destinations.now(&RrType::A, "198.51.100.1", Some("i-1")), Now::Unknown("denied".into()));
         assert_eq!(destinations.now(&RrType::A, "203.0.113.9", Some("i-1")), at("203.0.113.9"));
+        // It may be an Elastic IP's, which neither moves nor ends with its instance.
+        destinations.instances = by_instances;
+        destinations.elastic = Err("denied".into());
+        let unknown = Now::Unknown("denied".into());
+        assert_eq!(destinations.now(&RrType::A, "203.0.113.7", Some("i-1")), at("203.0.113.7"));
+        assert_eq!(destinations.now(&RrType::A, "198.51.100.1", Some("i-1")), unknown);
+        assert_eq!(destinations.now(&RrType::A, "198.51.100.1", Some("i-2")), unknown);
+        destinations.ends = HashMap::from([("203.0.113.7".to_owned(), "i-1".to_owned())]);
+        assert_eq!(destinations.now(&RrType::A, "203.0.113.7", Some("i-1")), unknown);
     }
 }

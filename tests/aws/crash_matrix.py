@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -81,6 +82,17 @@ class Scene:
     prepare: Callable[[Stack, World], None]
     # What stood before the run stays where it fails, and the user runs it again.
     stood: bool = False
+    # What an undisturbed run ends with; without an error it succeeds.
+    error: str = ""
+    # Its world has no Elastic IP.
+    ephemeral: bool = False
+
+    def check_undisturbed(self, execution: Execution) -> None:
+        """Raises where an execution has not ended as it does undisturbed."""
+        if not self.error:
+            succeeded(execution)
+        elif execution.error != self.error:
+            raise Lost(f"{execution.status} {execution.error} is not {self.error}: {execution.cause}")
 
     def faults(self) -> Iterable[Fault]:
         """Those that this machine can meet: no rule cleans up after an ended teardown."""
@@ -143,6 +155,8 @@ class Point:
     operation: str
     nth: int
     changes: bool
+    # None: the service has none.
+    region: str | None
 
     def __str__(self) -> str:
         number = f" #{self.nth}" if self.nth > 1 else ""
@@ -189,8 +203,8 @@ IDS = re.compile(
 )
 
 
-def changes(before: Snapshot, after: Snapshot, world: World) -> Changes:
-    """What of the world is not as it was, in words that are the same for every world."""
+def changed(before: Snapshot, after: Snapshot, world: World) -> dict[tuple[str, str], str]:
+    """What of the world is not as it was, by kind and id, in words that are the same for every world."""
     known = {
         world.domain: "DOMAIN",
         world.name: "NAME",
@@ -198,7 +212,7 @@ def changes(before: Snapshot, after: Snapshot, world: World) -> Changes:
         world.vpc: "VPC",
         world.group: "GROUP",
         world.public_ip: "ADDRESS",
-        world.allocation: "ALLOCATION",
+        **({world.allocation: "ALLOCATION"} if world.allocation else {}),
         world.backend.address: "BACKEND",
         **{subnet: f"SUBNET{number}" for number, subnet in enumerate(world.subnets)},
         **{instance: f"INSTANCE{number}" for number, instance in enumerate(world.instances)},
@@ -212,12 +226,21 @@ def changes(before: Snapshot, after: Snapshot, world: World) -> Changes:
             text = text.replace(name, word)
         return comparable(json.loads(IDS.sub("#", text)))
 
-    pairs = (
-        (kind, before[kind].get(identity), after[kind].get(identity))
+    pairs = {
+        (kind, identity): (before[kind].get(identity), after[kind].get(identity))
         for kind in before
         for identity in before[kind].keys() | after[kind].keys()
-    )
-    return Counter(f"{kind}: {plain(old)} → {plain(new)}" for kind, old, new in pairs if old != new)
+    }
+    return {
+        (kind, identity): f"{kind}: {plain(old)} → {plain(new)}"
+        for (kind, identity), (old, new) in pairs.items()
+        if old != new
+    }
+
+
+def changes(before: Snapshot, after: Snapshot, world: World) -> Changes:
+    """The words of what is not as it was."""
+    return Counter(changed(before, after, world).values())
 
 
 def unlike(wanted: Changes, got: Changes) -> str:
@@ -241,7 +264,7 @@ class Matrix:
         self.aws.reset()
         # What no source tells of AWS differs from cell to cell.
         self.aws.seed = seed
-        with World(self.aws) as world:
+        with World(self.aws, ephemeral=scene.ephemeral) as world:
             before = snapshot(self.aws)
             scene.prepare(self.stack, world)
             yield world, before
@@ -250,7 +273,7 @@ class Matrix:
         """An undisturbed run: every call that its functions make."""
         with self.stage(scene) as (world, before):
             since = len(self.aws.calls())
-            succeeded(self.stack.run(scene.machine, scene.event(world)))
+            scene.check_undisturbed(self.stack.run(scene.machine, scene.event(world)))
             made = [call for call in self.aws.calls(since) if call["caller"] != "other"]
             self.undisturbed[scene.name] = changes(before, snapshot(self.aws), world)
         seen: Counter[tuple[str, str]] = Counter()
@@ -258,7 +281,8 @@ class Matrix:
         for call in made:
             seen[call["caller"], call["operation"]] += 1
             nth = seen[call["caller"], call["operation"]]
-            points.append(Point(scene.name, call["caller"], call["operation"], nth, call["changes"]))
+            point = Point(scene.name, call["caller"], call["operation"], nth, call["changes"], call["region"])
+            points.append(point)
         return points
 
     def run(self, cell: Cell) -> Result:
@@ -366,21 +390,25 @@ def cells(points: Iterable[Point]) -> list[Cell]:
     return [Cell(point, fault) for point in points for fault in by_name[point.scene].faults()]
 
 
-def run_all(matrices: list[Matrix], chosen: list[Cell]) -> Iterator[Result]:
-    """Runs the cells, each on a matrix that is free; answers them as they end."""
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+def run_all(matrices: list[Matrix], chosen: Iterable[C], run: Callable[[Matrix, C], R]) -> Iterator[R]:
+    """Runs the cells, each on a matrix that is free; answers their results as they end."""
     free: SimpleQueue[Matrix] = SimpleQueue()
     for matrix in matrices:
         free.put(matrix)
 
-    def run(cell: Cell) -> Result:
+    def run_one(cell: C) -> R:
         matrix = free.get()
         try:
-            return matrix.run(cell)
+            return run(matrix, cell)
         finally:
             free.put(matrix)
 
     with ThreadPoolExecutor(len(matrices)) as pool:
-        for done in as_completed([pool.submit(run, cell) for cell in chosen]):
+        for done in as_completed([pool.submit(run_one, cell) for cell in chosen]):
             yield done.result()
 
 
@@ -436,7 +464,7 @@ def main() -> int:
             console.print(f"a sample of {options.sample} from {len(chosen)} points, --seed {options.seed}")
             chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
         results = []
-        for result in run_all(ready, chosen):
+        for result in run_all(ready, chosen, Matrix.run):
             results.append(result)
             console.print(f"{len(results)}/{len(chosen)} {result}", soft_wrap=True, markup=False)
     show(console, results)

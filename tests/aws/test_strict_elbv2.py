@@ -8,6 +8,7 @@ import http.server
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -91,6 +92,12 @@ def test_active_after_minutes(aws, balancer):
     assert balancer.describe()["State"]["Code"] == "provisioning"
     aws.advance(50)
     assert balancer.describe()["State"]["Code"] == "active"
+
+
+def test_it_is_as_old_as_aws_time_says(aws, balancer):
+    aws.advance(3600)
+    age = datetime.now(UTC) - balancer.describe()["CreatedTime"]
+    assert age >= timedelta(hours=1)
 
 
 def test_provisioning_for_ever_without_a_route_to_an_internet_gateway(aws, network, name):

@@ -2,7 +2,9 @@
 
 import ipaddress
 import re
+from datetime import UTC, datetime, timedelta
 
+from moto.core.utils import iso_8601_datetime_with_milliseconds
 from moto.ec2.exceptions import InvalidSubnetIdError
 from moto.ec2.models.subnets import Subnet
 from moto.elbv2.exceptions import (
@@ -164,6 +166,15 @@ def create_load_balancer(
     new.loopback = str(next(_loopback))
     set_interfaces(self.ec2_backend, new)
     return new
+
+
+def _created_time(self: FakeLoadBalancer) -> str:
+    """When it was made, on the clock of who asks: that one does not advance with AWS's here."""
+    made = datetime.now(UTC) - timedelta(seconds=clock.age(self.since))
+    return iso_8601_datetime_with_milliseconds(made)
+
+
+FakeLoadBalancer.created_time = property(_created_time, lambda _, __: None)
 
 
 @replaces(FakeLoadBalancer)
