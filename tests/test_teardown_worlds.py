@@ -452,7 +452,7 @@ def test_what_somebody_takes_down_while_the_night_waits_stays_down(
     aws: LocalAws, stack: Stack, world: World
 ) -> None:
     provision(stack, world)
-    aws.fault("held", "DeleteLoadBalancer", "teardown")
+    aws.fault("stalled", "DeleteLoadBalancer", "teardown")
     by_hand = stack.start("teardown", {"domain": world.domain})
     until(lambda: aws.struck(), "a teardown at work")
     since = len(aws.invocations())
