@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use albatross::error::{Codes, Error, Result};
+use albatross::error::{Error, Result};
 use albatross::night::{self, Input, Mail, Standing};
 use albatross::price::{self, Rate};
 use albatross::{aws, environment, lambda, load_balancer, security_group};
@@ -105,7 +105,11 @@ async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environme
         let looks = join_all(looks).await;
         for (one, is_protected) in some.iter_mut().zip(looks) {
             // Where AWS does not tell, it refuses to delete one that is.
-            if is_protected.unless(&["AccessDenied"])?.unwrap_or_default() {
+            let is_protected = match is_protected {
+                Err(Error::AwsRefused(_)) => false,
+                is_protected => is_protected?,
+            };
+            if is_protected {
                 one.spared = Some("deletion protection is on at its load balancer".into());
             }
         }

@@ -8,7 +8,8 @@ use albatross::dns::Returned;
 use albatross::error::Result;
 use albatross::execution::{self, Ending, Executions, Past, Wish};
 use albatross::morning::{Away, Meant, REMEMBERED, Return, Started};
-use albatross::teardown::Input;
+use albatross::teardown::list::LOAD_BALANCER;
+use albatross::teardown::{Input, Item, Outcome};
 use albatross::{aws, environment, lambda, load_balancer, tags};
 use aws_sdk_sfn as sfn;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,14 @@ struct Answer {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TornDown {
+    items: Vec<Item>,
     put_back: Vec<Returned>,
+}
+
+impl TornDown {
+    fn took_load_balancer(&self) -> bool {
+        self.items.iter().any(|item| item.resource == LOAD_BALANCER && item.outcome == Some(Outcome::Done))
+    }
 }
 
 struct Clients {
@@ -64,10 +72,15 @@ async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
         environments.extend(name.and_then(|name| away.provisioned(&name, domain.as_deref(), &past.arn, past.start)));
     }
     environments.sort_by(|one: &Return, other| one.name.cmp(&other.name));
-    for one in &mut environments {
-        one.put_back = execution::output::<TornDown>(sfn, &one.teardown).await?.unwrap_or_default().put_back;
+    let mut returning = vec![];
+    for one in environments {
+        match execution::output::<TornDown>(sfn, &one.teardown).await? {
+            // Somebody else took it down while the night waited for them.
+            Some(down) if !down.took_load_balancer() => {}
+            down => returning.push(Return { put_back: down.unwrap_or_default().put_back, ..one }),
+        }
     }
-    Ok(Answer { environments })
+    Ok(Answer { environments: returning })
 }
 
 /// The names of a machine's executions in the time that is remembered.

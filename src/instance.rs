@@ -234,20 +234,25 @@ pub fn is_of_kind(destination: &str, kind: &RrType) -> bool {
     }
 }
 
-/// Whether stop or termination protection keeps EC2 from what the user consented to (EC2 user guide, termination protection
-/// and stop protection).
+/// Whether a protection keeps EC2 from what the user consented to: stop protection keeps an instance from being stopped and
+/// terminated, termination protection from being terminated (EC2 user guide, stop protection and termination protection).
 pub async fn is_protected(client: &ec2::Client, id: &str, consent: Consent) -> Result<bool> {
-    let attribute = match consent {
-        Consent::Stop => InstanceAttributeName::DisableApiStop,
-        Consent::Terminate => InstanceAttributeName::DisableApiTermination,
+    let is_on = async |attribute: InstanceAttributeName| {
+        let answer = client.describe_instance_attribute().instance_id(id).attribute(attribute).send().await;
+        let answer = answer.call("ec2:DescribeInstanceAttribute")?;
+        let value = answer.disable_api_stop().or(answer.disable_api_termination());
+        Result::Ok(value.and_then(|is| is.value()).unwrap_or_default())
     };
-    let answer = client.describe_instance_attribute().instance_id(id).attribute(attribute).send().await;
-    let answer = answer.call("ec2:DescribeInstanceAttribute")?;
-    let value = match consent {
-        Consent::Stop => answer.disable_api_stop(),
-        Consent::Terminate => answer.disable_api_termination(),
-    };
-    Ok(value.and_then(|is| is.value()).unwrap_or_default())
+    match consent {
+        Consent::Stop => is_on(InstanceAttributeName::DisableApiStop).await,
+        Consent::Terminate => {
+            let (stop, termination) = tokio::try_join!(
+                is_on(InstanceAttributeName::DisableApiStop),
+                is_on(InstanceAttributeName::DisableApiTermination)
+            )?;
+            Ok(stop || termination)
+        }
+    }
 }
 
 /// Ends the charges of an instance as its user consented. Again is safe.

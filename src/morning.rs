@@ -24,11 +24,11 @@ pub struct Started {
 
 impl Started {
     pub fn by_nights(names: impl IntoIterator<Item = String>) -> Self {
-        Started { word: "--night--", by: names.into_iter().collect() }
+        Started { word: "--night--", by: names.into_iter().map(plain).collect() }
     }
 
     pub fn by_mornings(names: impl IntoIterator<Item = String>) -> Self {
-        Started { word: "--morning--", by: names.into_iter().collect() }
+        Started { word: "--morning--", by: names.into_iter().map(plain).collect() }
     }
 
     /// The environment that such an execution is of; `None` of another.
@@ -38,6 +38,12 @@ impl Started {
         let is_one = self.by.contains(by) || by.len() > 36 && self.by.iter().any(|name| name.starts_with(by));
         is_one.then_some(environment)
     }
+}
+
+/// An execution's name as names of ours have it: of characters that CloudWatch Logs takes.
+fn plain(name: String) -> String {
+    let is_taken = |letter: &char| letter.is_ascii_alphanumeric() || ['-', '_'].contains(letter);
+    name.chars().map(|letter| if is_taken(&letter) { letter } else { '-' }).collect()
 }
 
 /// An environment to bring back.
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_what_a_night_has_started_is_a_nights() {
-        let nights = Started::by_nights([NIGHT.to_owned(), "by-hand".to_owned()]);
+        let nights = Started::by_nights([NIGHT.to_owned(), "by.hand".to_owned()]);
         assert_eq!(nights.environment("api-example-com--night--by-hand"), Some("api-example-com"));
         let whole = format!("api-example-com--night--{NIGHT}");
         assert_eq!(nights.environment(&whole[..80]), Some("api-example-com"));

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from .aws.endpoints import ACCOUNT, REGION
 from .aws.local import LocalAws
 from .aws.stack import Execution, Stack, until
 from .aws.support import MADE
 from .aws.world import World, differences, snapshot
+
+# What the ownership record of each environment begins with.
+HERITAGE = f"heritage=albatross stack=albatross region={REGION} account={ACCOUNT}"
 
 
 def provision(stack: Stack, world: World, **more: object) -> dict:
@@ -76,12 +80,12 @@ def test_a_plan_of_nothing_tells_all_that_would_be_made(aws: LocalAws, stack: St
         "target",
         "alias record",
     ]
-    owner = f"heritage=albatross stack=albatross environment={name} target=<{name}-elb>"
+    owner = f"{HERITAGE} environment={name} target=<{name}-elb>"
     assert planned["dns"] == [
         f"+ the CNAME under {world.domain} that ACM names as the certificate is requested",
         f"- {world.domain} A {world.public_ip}",
         f"+ {world.domain} A alias to the load balancer {name}-elb",
-        f'+ _albatross.{world.domain} TXT "{owner}" "previous=A ttl=300 value={world.public_ip}"',
+        f'+ _albatross.{world.domain} TXT "{owner}" "previous=A ttl=300 value={world.public_ip} instance={world.instances[0]}"',
     ]
     # Two zones, and the address of the instance.
     assert planned["cost"]["hourly"] == 0.0375
@@ -293,8 +297,9 @@ DRIFTS = {
     # Without it an alias is anybody's.
     "no owner": Drift(
         no_owner,
-        {"alias record": "created"},
-        dns=("+ {owner without memory}",),
+        {"alias record": "changed"},
+        ("alias record: + {owner without memory}",),
+        ("+ {owner without memory}",),
         input=(("dns", "overwrite"),),
     ),
     "another input": Drift(
@@ -349,10 +354,10 @@ def filled(lines: tuple[str, ...], world: World, answer: dict) -> list[str]:
     name = answer["environment"]
 
     def owner(target: str, memory: str) -> str:
-        heritage = f"heritage=albatross stack=albatross environment={name} target={target}"
+        heritage = f"{HERITAGE} environment={name} target={target}"
         return f'_albatross.{world.domain} TXT "{heritage}"{memory}'
 
-    memory = ' "previous=A ttl={} value=' + world.public_ip + '"'
+    memory = ' "previous=A ttl={} value=' + f'{world.public_ip} instance={world.instances[0]}"'
     fields = answer | {
         "domain": world.domain,
         "group": world.group,

@@ -1,6 +1,8 @@
 """Worlds in which teardowns, nights and mornings used to bill on, go dark or mistake whose something is; by symptom."""
 
 import json
+import re
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -175,7 +177,8 @@ def test_a_protected_load_balancer_keeps_its_environment_whole(
 
 
 @pytest.mark.parametrize(
-    ("consent", "protection"), [("terminate", "DisableApiTermination"), ("stop", "DisableApiStop")]
+    ("consent", "protection"),
+    [("terminate", "DisableApiTermination"), ("stop", "DisableApiStop"), ("terminate", "DisableApiStop")],
 )
 def test_a_protected_instance_holds_up_nothing_of_ours(
     aws: LocalAws, stack: Stack, ephemeral: World, consent: str, protection: str
@@ -407,33 +410,61 @@ def test_an_auto_scaling_groups_instance_is_left_alone(aws: LocalAws, stack: Sta
     assert state(aws, instance) == "running"
 
 
+def start_as(aws: LocalAws, stack: Stack, machine: str, name: str, event: dict) -> Execution:
+    """An execution that somebody names as the console lets them, ended."""
+    arn = aws.client("stepfunctions").start_execution(
+        stateMachineArn=stack.outputs[f"{machine}MachineArn"],
+        name=f"{uuid.uuid4().hex[:8]}{name}",
+        input=json.dumps(event),
+    )["executionArn"]
+    return stack.wait(arn)
+
+
+@pytest.mark.parametrize("name", [".by-hand", "--night--by-hand", "--morning--by-hand"])
 def test_an_execution_that_is_named_by_hand_is_not_taken_for_a_nights(
-    aws: LocalAws, stack: Stack, world: World
+    aws: LocalAws, stack: Stack, world: World, name: str
 ) -> None:
     provision(stack, world)
-    client = aws.client("stepfunctions")
-    for name in (f"{world.name}.by-hand", f"{world.name}--night--by-hand"):
-        arn = client.start_execution(
-            stateMachineArn=stack.outputs["TeardownMachineArn"],
-            name=name,
-            input=json.dumps({"domain": world.domain}),
-        )["executionArn"]
-        succeeded(stack.wait(arn))
+    succeeded(start_as(aws, stack, "Teardown", name, {"domain": world.domain}))
     assert rise(stack, world) == {}
 
 
 def test_executions_of_ours_have_names_that_cloudwatch_logs_takes(
     aws: LocalAws, stack: Stack, world: World
 ) -> None:
+    """Whatever those are named that start them."""
+    before = {arn for machine in ("teardown", "provision") for arn in stack.executions(machine)}
+    world.backend.status = 500
+    failed = start_as(aws, stack, "Provision", ".my provision", world.input)
+    assert "rollback failed" not in failed.cause
+    world.backend.status = 200
     provision(stack, world)
-    succeeded(fall(stack))
-    rise(stack)
-    names = [
-        arn.rpartition(":")[2] for machine in ("teardown", "provision") for arn in stack.executions(machine)
-    ]
-    ours = [name for name in names if "by-hand" not in name]
-    assert ours
-    assert [name for name in ours if not name.replace("-", "").replace("_", "").isalnum()] == []
+    succeeded(start_as(aws, stack, "Nightly", ".tonight", {}))
+    assert rise(stack, world) == {world.name: f"https://{world.domain}"}
+    made = {arn for machine in ("teardown", "provision") for arn in stack.executions(machine)} - before
+    names = {arn.rpartition(":")[2] for arn in made - {failed.arn}}
+    assert any(name.endswith("-rollback") for name in names)
+    assert any("--night--" in name for name in names)
+    assert [name for name in names if re.search("[^0-9A-Za-z_-]", name)] == []
+
+
+def test_what_somebody_takes_down_while_the_night_waits_stays_down(
+    aws: LocalAws, stack: Stack, world: World
+) -> None:
+    provision(stack, world)
+    aws.fault("stalled", "DeleteLoadBalancer", "teardown")
+    by_hand = stack.start("teardown", {"domain": world.domain})
+    until(lambda: aws.struck(), "a teardown at work")
+    since = len(aws.invocations())
+    night = stack.start("nightly", {})
+    teardown = stack.functions["teardown"]
+    until(
+        lambda: [made for made in aws.invocations(since) if made["function"] == teardown], "the night's look"
+    )
+    aws.end_faults()
+    succeeded(stack.wait(night))
+    stack.wait(by_hand)
+    assert rise(stack, world) == {}
 
 
 # --- Causes are sentences --------------------------------------------------------------------------------------------

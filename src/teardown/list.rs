@@ -540,7 +540,7 @@ impl View<'_> {
             return kept(format!("Auto Scaling group {group} would replace it; set that group's capacity instead"));
         }
         if is_protected {
-            let what = if wish == Consent::Stop { "stop" } else { "termination" };
+            let what = if wish == Consent::Stop { "stop" } else { "stop or termination" };
             return kept(format!("{what} protection is on; switch it off there to let it go"));
         }
         let decision = if consent == Consent::Stop { Decision::Stop } else { Decision::Terminate };
@@ -724,7 +724,7 @@ mod tests {
         assert!(view.instance(&of_group, false).item.reason.contains("Auto Scaling group web"));
         let protected = view.instance(&instance(Some(Consent::Terminate)), true);
         assert_eq!(protected.item.decision, Decision::Keep);
-        assert!(protected.item.reason.starts_with("termination protection is on"), "{}", protected.item.reason);
+        assert!(protected.item.reason.starts_with("stop or termination protection is on"), "{}", protected.item.reason);
     }
 
     #[test]
