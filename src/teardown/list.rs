@@ -257,6 +257,9 @@ pub async fn list(
         ));
     }
     let behind = list.known(target_group, TARGET_GROUP, "");
+    if let Err(error) = &targets {
+        list.listed.push(Listed::unknown(ADDRESS, "", unknown(error)));
+    }
     let ids = list.known(targets, INSTANCE, "");
     let previous = previous(identity, owner, standing.as_ref());
     list.copied = previous.as_ref().is_some_and(Ownership::has_copies);
@@ -334,7 +337,7 @@ struct Fronts {
     /// By deletion protection.
     protected: Result<bool>,
     target_group: Result<Option<target_group::Ours>>,
-    /// Ids of the instances that are targets.
+    /// Ids of the instances that are its targets.
     targets: Result<HashSet<String>>,
 }
 
@@ -377,8 +380,11 @@ async fn fronts(clients: &Clients, identity: &Identity, may_stand: bool) -> Fron
         let tags = ours(group.as_ref().and_then(|group| group.target_group_arn()))?;
         Ok(group.zip(tags).map(|(group, tags)| target_group::Ours::of(&group, tags)))
     });
-    let is_ours = matches!(target_group, Ok(Some(_)));
-    let targets = if is_ours || targets.is_err() { targets } else { Ok(HashSet::new()) };
+    let targets = match &target_group {
+        Ok(Some(_)) => targets,
+        Ok(None) => Ok(HashSet::new()),
+        Err(error) => Err(error.clone()),
+    };
     Fronts { load_balancer, protected, target_group, targets }
 }
 

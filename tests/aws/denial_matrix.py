@@ -199,7 +199,16 @@ class Sight:
         """What differs from an undisturbed run's end, by kind and id."""
         made = changed(self.before, self.after, self.world)
         excess = Counter(map(_unused, made.values())) - Counter(map(_unused, self.undisturbed.elements()))
-        return {key: line for key, line in made.items() if excess[_unused(line)] and key[0] not in DEPENDENT}
+        return {
+            (kind, identity): line
+            for (kind, identity), line in made.items()
+            if excess[_unused(line)] and kind not in DEPENDENT and not self._has_ended(kind, identity)
+        }
+
+    def _has_ended(self, kind: str, identity: str) -> bool:
+        """Whether this is an instance that runs no more, though its address may differ."""
+        state = self.after[kind].get(identity, {}).get("State", {}).get("Name")
+        return kind == "instance" and state in ("stopped", "terminated")
 
     def is_named(self, kind: str, identity: str) -> bool:
         """Whether the execution says of this that it is left."""
@@ -284,6 +293,12 @@ def told(stack: Stack, execution: Execution) -> str:
 INCOMPLETE = "TeardownIncomplete"
 
 
+def let_tags_be_known(aws: LocalAws) -> None:
+    """Nothing was made just a moment ago any more."""
+    aws.advance(3600)
+    aws.tags_lag = False
+
+
 def run(matrix: Matrix, denial: Denial) -> Result:
     """A scene with the denial, and again without."""
     [scene] = [scene for scene in SCENES if scene.name == denial.point.scene]
@@ -291,8 +306,8 @@ def run(matrix: Matrix, denial: Denial) -> Result:
     try:
         with matrix.stage(scene, seed) as (world, before):
             if seed % 2:
-                # AWS knows all tags by now: a denial is no more taken for a passing one.
-                matrix.aws.advance(3600)
+                # A denial is then not taken for a passing one.
+                let_tags_be_known(matrix.aws)
             how = _denied(matrix, scene, world, before, denial)
     except (Lost, TimeoutError) as lost:
         how, detail = "LOST", str(lost)
@@ -319,8 +334,8 @@ def _denied(matrix: Matrix, scene: Scene, world: World, before: Snapshot, denial
         wrong += [f"kept whole, but {call['operation']}" for call in made if not is_for_lock(call)]
     if wrong:
         raise Lost(f"{'; '.join(wrong)}. It said {execution.error}: {sight.told}")
-    # Until somebody has allowed it. By then AWS knows all tags.
-    aws.advance(3600)
+    # It takes a while until somebody has allowed the call.
+    let_tags_be_known(aws)
     if scene.machine == "provision":
         succeeded(stack.run("teardown", by_domain(world)))
     else:
