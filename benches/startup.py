@@ -65,13 +65,14 @@ ENVIRONMENT = {
     "stack": "albatross",
     "region": "us-east-1",
     "account": "123456789012",
+    "tags": {},
     "name": "api-example-com",
     "domain": "api.example.com",
     "zone": {"id": "Z0123456789ABCDEFGHIJ", "name": "example.com"},
     "vpc": "vpc-0123456789abcdef0",
     "subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
     "zones": ["us-east-1a", "us-east-1b"],
-    "instances": [{"id": "i-0123456789abcdef0", "addresses": []}],
+    "instances": [{"id": "i-0123456789abcdef0", "addresses": [], "former": []}],
     "groupsToOpen": [],
     "port": 80,
     "healthCheck": {
@@ -95,7 +96,8 @@ ENVIRONMENT = {
     "mode": "apply",
     "complete": False,
     "securityGroup": None,
-    "atDomain": {"addresses": [], "ownership": None},
+    "atDomain": {"addresses": [], "ownership": None, "made": [], "validated": True},
+    "warnings": [],
 }
 # One for all functions: each reads its own fields.
 EVENT = {
@@ -108,9 +110,10 @@ EVENT = {
     "active": False,
     "healthy": False,
     "issued": False,
+    "again": False,
     "listeners": [],
     "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": None},
-    "former": {"targets": [], "rules": [], "zones": []},
+    "former": {"targets": [{"id": "i-0123456789abcdef1", "port": 80}], "rules": [], "zones": []},
 }
 EVENTS = {
     "find-environments": {"input": {}, "noticed": False, "run": RUN},
@@ -326,9 +329,14 @@ def stands() -> Iterator[tuple[Server, TlsServer, dict[str, str]]]:
                     "AWS_CA_BUNDLE": str(bundle),
                     "NODE_EXTRA_CA_CERTS": str(authority.root_file),
                     "ALBATROSS_STACK": "albatross",
+                    "ALBATROSS_ACCOUNT": "123456789012",
+                    "ALBATROSS_RESOURCE_TAGS": "",
+                    # Nobody answers there: public DNS is not what is measured.
+                    "ALBATROSS_DNS": "127.0.0.1:9",
                     "PROVISION_MACHINE": MACHINE,
                     "TEARDOWN_MACHINE": MACHINE,
                     "NIGHTLY_MACHINE": MACHINE,
+                    "MORNING_MACHINE": MACHINE,
                 },
             )
 
