@@ -177,6 +177,11 @@ class Executions:
             # Earlier worlds' environments are away too, and cannot come back.
             assert self.stack.run("morning", {}).error == "ProvisionIncomplete"
             assert "AliasTarget" in world.records(world.domain)[0]
+            # It stands, and this night keeps it; the next morning sees that.
+            self._succeed("nightly", {"dryRun": True})
+            self._succeed("provision", world.input | {"keepUntil": FAR_FUTURE})
+            self._succeed("nightly", {})
+            self.stack.run("morning", {})
         with World(self.aws) as world:
             self._stopped(world)
 

@@ -17,8 +17,9 @@ from .route53 import normal
 
 PREFIXES = {"elbv2": "elasticloadbalancing"}
 TAGGING = {"elbv2": "AddTags", "ec2": "CreateTags", "acm": "AddTagsToCertificate"}
-# Lists and descriptions of these have no resource level.
+# Lists and descriptions of these have no resource level, but for some.
 NO_RESOURCE_LEVEL = {"ec2", "elbv2"}
+READS_OF_ONE = {"DescribeInstanceAttribute"}
 EC2_TYPES = {
     "sg": "security-group",
     "vpc": "vpc",
@@ -29,7 +30,7 @@ EC2_TYPES = {
 # The parameters that say what a call is about. A VPC is a resource of EC2's calls alone.
 NAMED = {
     "elbv2": ("LoadBalancerArn", "TargetGroupArn", "ListenerArn", "ResourceArns"),
-    "ec2": ("GroupId", "VpcId", "InstanceIds", "AllocationId", "Resources"),
+    "ec2": ("GroupId", "VpcId", "InstanceId", "InstanceIds", "AllocationId", "Resources"),
     "acm": ("CertificateArn",),
     "route53": ("HostedZoneId",),
 }
@@ -41,7 +42,7 @@ def checks(call: BaseResponse, operation: str, changes: bool) -> list[dict]:
     service = call.service_name
     action = f"{PREFIXES.get(service, service)}:{operation}"
     parameters = call.params if call.automated_parameter_parsing else json.loads(call.body or "{}")
-    if service in NO_RESOURCE_LEVEL and not changes:
+    if service in NO_RESOURCE_LEVEL and not changes and operation not in READS_OF_ONE:
         return [_check(action, "*")]
     given = _request_tags(parameters)
     made = _made(call, operation, parameters, given)
