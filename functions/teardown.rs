@@ -158,7 +158,7 @@ impl Call<'_> {
             }
         }
         let (identity, groups) = self.groups(plan.environment.clone()).await?;
-        let held = self.lock(&identity, true, true).await?;
+        let held = self.lock(&identity, plan.locked, true).await?;
         let list = self.list(&identity, groups, held.seen, None, Some(&plan.items)).await?;
         let acted = self.act(&plan, &identity, &list.listed, &plan.items).await?;
         self.finish(&plan, identity, plan.items.clone(), acted, held.held).await
@@ -177,7 +177,12 @@ impl Call<'_> {
         let Acted { ended, waiting, mut put_back, .. } = acted;
         put_back.extend(plan.put_back.iter().cloned());
         let (mut items, mut todo) = (merged(items, ended), waiting);
-        if todo.is_empty() {
+        if todo.is_empty() && plan.kept.is_some() {
+            items = settle(items, vec![]);
+            if locked {
+                items.extend(self.unlock(&identity, plan.copied).await?);
+            }
+        } else if todo.is_empty() {
             let (mut identity, groups) = self.groups(identity.clone()).await?;
             identity.zone = identity.zone.or(plan.environment.zone.clone());
             let no_records = async { Ok(None) };
@@ -186,21 +191,25 @@ impl Call<'_> {
             if let Some(error) = passing.filter(|_| self.patient) {
                 return Err(error);
             }
-            let is_ended = |item: &Item| items.iter().any(|known| known.is(item) && known.outcome.is_some());
-            let left: Vec<Listed> =
-                unsettled(last.clone()).into_iter().filter(|listed| !is_ended(&listed.item)).collect();
-            if left.is_empty() {
+            let is_ended = |items: &[Item], listed: &Listed| {
+                items.iter().any(|known| known.is(&listed.item) && known.outcome.is_some())
+            };
+            let mut left = unsettled(last.clone());
+            left.retain(|listed| !is_ended(&items, listed));
+            if !left.is_empty() {
+                // What the lists before did not show yet.
+                let ended = self.act(plan, &identity, &left, &items).await?.ended;
+                items = merged(items, left.iter().map(|listed| listed.item.clone()).collect());
+                items = merged(items, ended);
+                left.retain(|listed| !is_ended(&items, listed));
+                todo = left;
+            }
+            if todo.is_empty() {
                 let last = last.into_iter().map(|listed| listed.item).collect();
                 items = settle(items, last);
                 if locked {
                     items.extend(self.unlock(&identity, plan.copied).await?);
                 }
-            } else {
-                // What the lists before did not show yet.
-                let ended = self.act(plan, &identity, &left, &items).await?.ended;
-                items = merged(items, left.iter().map(|listed| listed.item.clone()).collect());
-                items = merged(items, ended);
-                todo = left;
             }
         }
         if todo.is_empty() && !refusals(&items).is_empty() {

@@ -41,6 +41,12 @@ pub struct Addresses {
     pub ours: Vec<Address>,
     /// The addresses of all that the account has in the region.
     pub all: HashSet<String>,
+    /// Those of them whose user consented to their release.
+    pub consented: HashSet<String>,
+}
+
+fn releases(tags: &Tags) -> bool {
+    tags.get(ON_TEARDOWN) == Some("release")
 }
 
 /// The addresses of these instances, and those that an interrupted [`remove`] has marked as this environment's.
@@ -59,15 +65,20 @@ pub async fn find(
         (marked || associated).then(|| Address {
             allocation_id: address.allocation_id().unwrap_or_default().into(),
             public_ip: address.public_ip().unwrap_or_default().into(),
-            consent: tags.get(ON_TEARDOWN) == Some("release"),
+            consent: releases(&tags),
             instance: address.instance_id().map(Into::into),
             association_id: address.association_id().filter(|id| !id.is_empty()).map(Into::into),
             marked,
         })
     });
     let ours = found.collect();
-    let all = answer.addresses().iter().filter_map(|address| address.public_ip()).map(Into::into).collect();
-    Ok(Addresses { ours, all })
+    let public = |address: &ec2::types::Address| address.public_ip().map(Into::into);
+    let consents = |address: &&ec2::types::Address| releases(&Tags::from(address.tags()));
+    Ok(Addresses {
+        ours,
+        all: answer.addresses().iter().filter_map(public).collect(),
+        consented: answer.addresses().iter().filter(consents).filter_map(public).collect(),
+    })
 }
 
 /// Releases an address whose user consented. Again is safe.

@@ -79,6 +79,14 @@ impl Restoration {
         listed(&self.returning(ended).map(|one| one.edit.record()).collect::<Vec<_>>())
     }
 
+    /// The records that do not come back as the end of what they lead to was refused, for a message: the next teardown may end
+    /// it. `None` where there are none.
+    pub fn held(&self, refused: &HashSet<String>) -> Option<String> {
+        let held = self.put_back.iter().filter(|one| !one.ends_with.is_disjoint(refused));
+        let held: Vec<_> = held.map(|one| one.edit.record()).collect();
+        (!held.is_empty()).then(|| listed(&held))
+    }
+
     fn returning<'a>(&'a self, ended: &'a HashSet<String>) -> impl Iterator<Item = &'a PutBack> {
         self.put_back.iter().filter(|one| one.ends_with.is_disjoint(ended))
     }
@@ -235,7 +243,11 @@ mod tests {
         assert!(restoration.waits());
         assert!(restoration.reason.contains(INSTANCE), "{}", restoration.reason);
         assert_eq!(edits(&restoration), "delete A, create A, delete TXT");
-        assert_eq!(summary(&restoration.edits(&HashSet::from(["eipalloc-1".into()]))), "delete A, delete TXT");
+        let address = HashSet::from(["eipalloc-1".into()]);
+        assert_eq!(summary(&restoration.edits(&address)), "delete A, delete TXT");
+        assert_eq!(restoration.held(&HashSet::new()), None);
+        assert_eq!(restoration.held(&address).as_deref(), Some("api.example.com A 203.0.113.7"));
+        assert_eq!(summary(restoration.leaving()), "delete A");
     }
 
     #[test]

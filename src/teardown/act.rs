@@ -95,7 +95,7 @@ pub async fn act(clients: &Clients, identity: &Identity, list: &[Listed], manner
             }
         }
         // All to their end, whatever one of them says.
-        let done = join_all(open.iter().map(|(_, action)| carry_out(clients, identity, action, &acted.gone))).await;
+        let done = join_all(open.iter().map(|(_, action)| carry_out(clients, identity, action, &acted))).await;
         for ((listed, action), done) in open.into_iter().zip(done) {
             acted.note(listed, action, done.authorised_late(manner.just_made && manner.patient), manner.patient);
         }
@@ -181,11 +181,11 @@ impl Acted {
     }
 }
 
-/// Carries out one decision; `gone` are the keys of what has ended before. Again is safe.
-async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, gone: &HashSet<String>) -> Result<Done> {
+/// Carries out one decision, after what has `acted` before. Again is safe.
+async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, acted: &Acted) -> Result<Done> {
     let Clients { acm, ec2, elb, route53, .. } = clients;
     let done = match action {
-        Action::Records { zone, restoration, .. } => return restore(route53, zone, restoration, gone).await,
+        Action::Records { zone, restoration, .. } => return restore(route53, zone, restoration, acted).await,
         Action::LoadBalancer(arn) => load_balancer::remove(elb, arn).await,
         Action::Address { address, beside } => {
             if let Some(user) = user(clients, beside.as_ref(), address.instance.as_deref()).await? {
@@ -242,11 +242,19 @@ async fn restore(
     client: &aws_sdk_route53::Client,
     zone: &str,
     restoration: &Restoration,
-    gone: &HashSet<String>,
+    Acted { gone, refused, .. }: &Acted,
 ) -> Result<Done> {
     const COMMENT: &str = "Albatross: put back what stood before";
     let (edits, put_back) = (restoration.edits(gone), restoration.returned(gone));
     let no_zone = &["NoSuchHostedZone"];
+    if let Some(held) = restoration.held(refused) {
+        if !restoration.leaving().is_empty() {
+            dns::apply(client, zone, restoration.leaving(), COMMENT).await.unless(no_zone)?;
+        }
+        return Ok(Done::Partly(format!(
+            "our alias is gone; not put back: {held}, as what it leads to was to end, and AWS refuses that"
+        )));
+    }
     match dns::apply(client, zone, &edits, COMMENT).await.unless(no_zone) {
         Err(Error::AwsRefused(refusal)) if refusal.code == "InvalidChangeBatch" => {
             if !restoration.leaving().is_empty() {

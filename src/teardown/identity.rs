@@ -178,7 +178,8 @@ pub async fn lock(
         }
     }
     let seen = match standing(clients, identity).await {
-        Err(error) if refused(&error) => return Ok(Held::default()),
+        // What it should have it gives back unseen.
+        Err(error) if refused(&error) => return Ok(Held { held: has, seen: None }),
         seen => seen?,
     };
     if seen.as_ref().is_some_and(|standing| lock::is_held(standing.lock.as_ref(), run)) {

@@ -257,7 +257,8 @@ pub async fn list(
         ));
     }
     let behind = list.known(target_group, TARGET_GROUP, "");
-    if let Err(error) = &targets {
+    let unknown_behind = targets.as_ref().err().cloned();
+    if let Some(error) = &unknown_behind {
         list.listed.push(Listed::unknown(ADDRESS, "", unknown(error)));
     }
     let ids = list.known(targets, INSTANCE, "");
@@ -272,8 +273,11 @@ pub async fn list(
         },
         instance::find(&clients.ec2, &asked),
     );
+    let consented = addresses.as_ref().map(|found| found.consented.clone()).unwrap_or_default();
     let mut destinations = Destinations {
         elastic: addresses.as_ref().map(|found| found.all.clone()).map_err(ToString::to_string),
+        consented,
+        undecided: None,
         instances: instances.as_ref().cloned().map_err(ToString::to_string),
         ends: HashMap::new(),
     };
@@ -282,6 +286,8 @@ pub async fn list(
     instances.retain(|instance| ids.contains(&instance.id));
 
     let users = users(clients, input, behind.as_ref(), &addresses, &instances).await;
+    destinations.undecided = unknown_behind.or(users.as_ref().err().cloned()).map(|error| error.to_string());
+    destinations.undecided.take_if(|_| input.own_only);
     let view = View { own_only: input.own_only, addresses: &addresses, users: &users, behind: behind.as_ref() };
     let listed_addresses: Vec<Listed> = addresses.iter().map(|address| view.address(address)).collect();
     let protections = protections(clients, input, &instances).await;
@@ -424,6 +430,10 @@ struct Destinations {
     /// The account's Elastic IPs.
     elastic: std::result::Result<HashSet<String>, String>,
     instances: std::result::Result<Vec<AtTeardown>, String>,
+    /// Elastic IPs whose user consented to their release.
+    consented: HashSet<String>,
+    /// Why it is not known of what the user has consented to whether the teardown is to end it.
+    undecided: Option<String>,
     /// Addresses and names that end with what the teardown is to end, by the id of that.
     ends: HashMap<String, String>,
 }
@@ -446,6 +456,9 @@ impl Destinations {
         if let (Some(_), Err(unknown)) = (ends_with, &elastic) {
             return unknown.clone();
         }
+        if let (Some(why), true) = (&self.undecided, self.consented.contains(&destination)) {
+            return Now::Unknown(why.clone());
+        }
         let is_elastic = elastic.as_ref().is_ok_and(|is_elastic| *is_elastic);
         let Some(id) = instance.filter(|_| !is_elastic && ends_with.is_none()) else { return at(value.into()) };
         let instances = match &self.instances {
@@ -453,6 +466,9 @@ impl Destinations {
             Err(why) => return Now::Unknown(why.clone()),
         };
         let instance = instances.iter().find(|instance| instance.id == id);
+        if let (Some(why), Some(_)) = (&self.undecided, instance.and_then(AtTeardown::ends)) {
+            return Now::Unknown(why.clone());
+        }
         let present = instance.map(AtTeardown::present).unwrap_or_default();
         if present.contains(&destination) {
             return at(value.into());
@@ -731,6 +747,8 @@ mod tests {
     fn a_value_leads_to_what_the_users_instance_has_now() {
         let mut destinations = Destinations {
             elastic: Ok(HashSet::from(["203.0.113.9".to_owned()])),
+            consented: HashSet::new(),
+            undecided: None,
             instances: Ok(vec![instance(None)]),
             ends: HashMap::new(),
         };
@@ -741,6 +759,16 @@ mod tests {
         assert_eq!(destinations.now(&RrType::Aaaa, "2001:db8::1", Some("i-1")), at("2001:db8::7"));
         assert_eq!(destinations.now(&RrType::A, "198.51.100.1", None), at("198.51.100.1"));
         assert!(matches!(destinations.now(&RrType::A, "198.51.100.1", Some("i-2")), Now::Nowhere(_)));
+        // What it leads to may end, and is not put back before that is known.
+        destinations.undecided = Some("denied".into());
+        assert_eq!(destinations.now(&RrType::A, "203.0.113.7", Some("i-1")), at("203.0.113.7"));
+        destinations.instances = Ok(vec![instance(Some(Consent::Stop))]);
+        assert_eq!(destinations.now(&RrType::A, "203.0.113.7", Some("i-1")), Now::Unknown("denied".into()));
+        assert_eq!(destinations.now(&RrType::A, "203.0.113.9", Some("i-1")), at("203.0.113.9"));
+        destinations.consented = HashSet::from(["203.0.113.9".to_owned()]);
+        assert_eq!(destinations.now(&RrType::A, "203.0.113.9", Some("i-1")), Now::Unknown("denied".into()));
+        destinations.undecided = None;
+        destinations.instances = Ok(vec![instance(None)]);
         let by_instances = destinations.instances.clone();
         destinations.instances = Err("denied".into());
         assert_eq!(destinations.now(&RrType::A, "198.51.100.1", Some("i-1")), Now::Unknown("denied".into()));

@@ -216,6 +216,7 @@ def changed(before: Snapshot, after: Snapshot, world: World) -> dict[tuple[str, 
         world.backend.address: "BACKEND",
         **{subnet: f"SUBNET{number}" for number, subnet in enumerate(world.subnets)},
         **{instance: f"INSTANCE{number}" for number, instance in enumerate(world.instances)},
+        world.zone_name: "ZONE-NAME",
     }
 
     def plain(item: dict | None) -> str:

@@ -290,7 +290,7 @@ def told(stack: Stack, execution: Execution) -> str:
 
 
 # How an execution may end where something is left.
-INCOMPLETE = "TeardownIncomplete"
+INCOMPLETE, REFUSED = "TeardownIncomplete", "AwsRefused"
 
 
 def let_tags_be_known(aws: LocalAws) -> None:
@@ -321,14 +321,19 @@ def _denied(matrix: Matrix, scene: Scene, world: World, before: Snapshot, denial
     standing, since = snapshot(aws), len(aws.calls())
     denial.begin(aws)
     execution = stack.run(scene.machine, scene.event(world))
-    calls = aws.calls(since)
+    calls, after = aws.calls(since), snapshot(aws)
     if not aws.struck():
         return "missed"
     aws.end_faults()
-    sight = Sight(before, standing, snapshot(aws), world, undisturbed, told(stack, execution))
-    wrong = list(sight.wrong(denial.point.operation))
-    if execution.status != "SUCCEEDED" and execution.error not in (scene.error, INCOMPLETE):
-        wrong.append(f"{execution.status} {execution.error}")
+    sight = Sight(before, standing, after, world, undisturbed, told(stack, execution))
+    if execution.error == REFUSED and denial.point.caller != "teardown":
+        # Nothing is known to the night, and it says why.
+        wrong = [f"touched: {line}" for line in changed(standing, after, world).values()]
+        wrong += [] if denial.point.operation in execution.cause else ["the call is not named"]
+    else:
+        wrong = list(sight.wrong(denial.point.operation))
+        if execution.status != "SUCCEEDED" and execution.error not in (scene.error, INCOMPLETE):
+            wrong.append(f"{execution.status} {execution.error}")
     if any(line.startswith("load balancer") for line in undisturbed):
         made = [call for call in calls if call["changes"] and call["caller"] != "other" and not call["error"]]
         wrong += [f"kept whole, but {call['operation']}" for call in made if not is_for_lock(call)]
@@ -340,6 +345,9 @@ def _denied(matrix: Matrix, scene: Scene, world: World, before: Snapshot, denial
         succeeded(stack.run("teardown", by_domain(world)))
     else:
         scene.check_undisturbed(stack.run(scene.machine, scene.event(world)))
+    if scene.machine == "nightly" and denial.point.operation in LOCK_NEEDS:
+        # A night finds no environment by its lock alone.
+        succeeded(stack.run("teardown", by_domain(world)))
     made = changed(before, snapshot(aws), world)
     if VALIDATION_STAYS in sight.told:
         made = {key: line for key, line in made.items() if sight.left().get(key) != line}
