@@ -54,9 +54,6 @@ struct Answer {
     /// The execution has the environment's lock.
     #[serde(default)]
     locked: bool,
-    /// The environment was made a moment ago.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    just_made: bool,
     /// Copies of a wildcard's records serve the domain as long as anything of ours stands under it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     copied: bool,
@@ -114,8 +111,7 @@ impl Call<'_> {
         };
         let record = held.seen.as_ref().and_then(|standing| standing.lock.as_ref());
         let gives_back = self.input.dry_run && self.input.run.is_some() && lock::is_held(record, &self.run);
-        let List { listed, kept, passing, just_made, copied } =
-            self.list(&identity, groups, held.seen, no_zone, None).await?;
+        let List { listed, kept, passing, copied } = self.list(&identity, groups, held.seen, no_zone, None).await?;
         if gives_back {
             // The provision failed and keeps what stands: nothing but its lock goes.
             identity::unlock(self.clients, &self.owner, &identity, &self.run, false).await?;
@@ -136,7 +132,6 @@ impl Call<'_> {
             todo: unsettled(listed),
             acted: false,
             locked: held.held,
-            just_made: just_made || self.input.run.is_some(),
             copied,
         })
     }
@@ -148,7 +143,7 @@ impl Call<'_> {
                 let is_held = |listed: &&Listed| held.iter().any(|item| item.is(&listed.item));
                 let todo: Vec<Listed> = plan.todo.iter().filter(|listed| !is_held(listed)).cloned().collect();
                 let items = merged(plan.items.clone(), held.clone());
-                let acted = self.act(&plan, &plan.environment, &todo, &items).await?;
+                let acted = self.act(&plan.environment, &todo, &items).await?;
                 self.finish(&plan, plan.environment.clone(), items, acted, plan.locked).await
             };
             match done.await {
@@ -160,7 +155,7 @@ impl Call<'_> {
         let (identity, groups) = self.groups(plan.environment.clone()).await?;
         let held = self.lock(&identity, plan.locked, true).await?;
         let list = self.list(&identity, groups, held.seen, None, Some(&plan.items)).await?;
-        let acted = self.act(&plan, &identity, &list.listed, &plan.items).await?;
+        let acted = self.act(&identity, &list.listed, &plan.items).await?;
         self.finish(&plan, identity, plan.items.clone(), acted, held.held).await
     }
 
@@ -198,7 +193,7 @@ impl Call<'_> {
             left.retain(|listed| !is_ended(&items, listed));
             if !left.is_empty() {
                 // What the lists before did not show yet.
-                let ended = self.act(plan, &identity, &left, &items).await?.ended;
+                let ended = self.act(&identity, &left, &items).await?.ended;
                 items = merged(items, left.iter().map(|listed| listed.item.clone()).collect());
                 items = merged(items, ended);
                 left.retain(|listed| !is_ended(&items, listed));
@@ -222,9 +217,9 @@ impl Call<'_> {
         }
         let summary = plan.kept.clone().unwrap_or_else(|| summary(&identity.name, &items, true));
         let kept = plan.kept.clone();
-        let Answer { just_made, copied, .. } = *plan;
+        let copied = plan.copied;
         let environment = identity;
-        Ok(Answer { environment, items, summary, kept, put_back, todo, acted: true, locked, just_made, copied })
+        Ok(Answer { environment, items, summary, kept, put_back, todo, acted: true, locked, copied })
     }
 
     // --- What it reads -------------------------------------------------------------------------------------------
@@ -351,14 +346,9 @@ impl Call<'_> {
         }
     }
 
-    async fn act(&self, plan: &Answer, identity: &Identity, todo: &[Listed], items: &[Item]) -> Result<Acted> {
+    async fn act(&self, identity: &Identity, todo: &[Listed], items: &[Item]) -> Result<Acted> {
         let is_left = |item: &Item| item.decision == Decision::Unknown || item.outcome == Some(Outcome::Refused);
-        let manner = Manner {
-            patient: self.patient,
-            just_made: plan.just_made,
-            again: self.again,
-            left: items.iter().any(is_left),
-        };
+        let manner = Manner { patient: self.patient, again: self.again, left: items.iter().any(is_left) };
         let mut acted = act::act(self.clients, identity, todo, manner).await;
         acted.passing.take().map_or(Ok(acted), Err)
     }

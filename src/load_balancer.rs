@@ -1,7 +1,6 @@
 //! The application load balancer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, SystemTime};
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
@@ -378,25 +377,15 @@ pub async fn check_active(client: &elb::Client, arn: &str) -> Result<()> {
 pub struct Ours {
     pub arn: String,
     pub dns_name: String,
-    pub made: Option<SystemTime>,
     /// How many Availability Zones it spans: each has a public IPv4 address.
     pub zones: usize,
     pub tags: Tags,
 }
 
-/// For so long AWS may not know the tags of something that was made: minutes have been seen (kops#15990).
-const TAGS_KNOWN: Duration = Duration::from_secs(600);
-
 impl Ours {
-    /// Whether it was made a moment ago, so that AWS may not know its tags yet, nor those of what was made beside it.
-    pub fn is_new(&self) -> bool {
-        self.made.is_some_and(|made| made.elapsed().is_ok_and(|age| age < TAGS_KNOWN))
-    }
-
     pub fn of(described: &LoadBalancer, tags: Tags) -> Self {
         let Front { arn, dns_name, .. } = Front::from(described);
-        let made = described.created_time().and_then(|made| SystemTime::try_from(*made).ok());
-        Ours { arn, dns_name, made, zones: described.availability_zones().len(), tags }
+        Ours { arn, dns_name, zones: described.availability_zones().len(), tags }
     }
 }
 

@@ -22,10 +22,9 @@ use crate::target_group::{self, Beside};
 /// How a list is carried out.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// What passes is worth another try; else it counts as refused.
+    /// What passes is worth another try; else it counts as refused. A denial may pass: AWS may not know yet the tags of what
+    /// was made a moment ago.
     pub patient: bool,
-    /// The environment was made a moment ago: AWS may not know its tags yet.
-    pub just_made: bool,
     /// It is tried again, as the load balancer's end may have failed: the domain leads there until that is gone.
     pub again: bool,
     /// Something is left already that AWS refuses to end or to tell: what leads the next teardown to it stays.
@@ -97,7 +96,7 @@ pub async fn act(clients: &Clients, identity: &Identity, list: &[Listed], manner
         // All to their end, whatever one of them says.
         let done = join_all(open.iter().map(|(_, action)| carry_out(clients, identity, action, &acted))).await;
         for ((listed, action), done) in open.into_iter().zip(done) {
-            acted.note(listed, action, done.authorised_late(manner.just_made && manner.patient), manner.patient);
+            acted.note(listed, action, done.authorised_late(manner.patient), manner.patient);
         }
         let had_its_turn = at_once.iter().any(|(turn, ..)| *turn == Turn::LoadBalancer);
         if had_its_turn && load_balancer.is_some_and(|action| !acted.gone.contains(action.key())) {

@@ -171,8 +171,6 @@ pub struct List {
     pub kept: Option<String>,
     /// A read has failed that may succeed later.
     pub passing: Option<Error>,
-    /// The load balancer was made a moment ago.
-    pub just_made: bool,
     /// Copies of a wildcard's records are to serve the domain as long as anything of ours stands under it.
     pub copied: bool,
 }
@@ -249,7 +247,6 @@ pub async fn list(
         Ok(_) => None,
     };
     let front = list.known(load_balancer, LOAD_BALANCER, "");
-    list.just_made = front.as_ref().is_some_and(load_balancer::Ours::is_new);
     if let (Some(front), true) = (&front, protected) {
         list.kept = Some(format!(
             "deletion protection is on at the load balancer {}; switch it off there to let the environment go",
