@@ -77,8 +77,7 @@ FIRST, AGAIN, PLAN, TEARDOWN = "provision", "provision again", "plan", "teardown
         (
             PLAN,
             "plan-changes",
-            "DescribeSecurityGroups DescribeLoadBalancers DescribeTargetGroups ListCertificates "
-            "ListResourceRecordSets",
+            "DescribeSecurityGroups DescribeLoadBalancers DescribeTargetGroups ListCertificates",
         ),
         (
             PLAN,
