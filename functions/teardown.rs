@@ -43,6 +43,9 @@ struct Answer {
     /// Why the environment is kept whole, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
+    /// What stands under another name of what the input means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<String>,
     /// What came back at the domain of what led to an instance: the morning's provision knows it again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     put_back: Vec<Returned>,
@@ -120,14 +123,14 @@ impl Call<'_> {
             return Err(error);
         }
         let items: Vec<Item> = listed.iter().map(|listed| listed.item.clone()).collect();
-        if kept.is_none() && items.iter().all(|item| item.decision == Decision::Keep) {
-            self.check_elsewhere(&identity, held.held, copied).await?;
-        }
+        let is_nothing = kept.is_none() && items.iter().all(|item| item.decision == Decision::Keep);
+        let elsewhere = if is_nothing { self.elsewhere(&identity, held.held, copied).await? } else { None };
         Ok(Answer {
-            summary: kept.clone().unwrap_or_else(|| summary(&identity.name, &items, false)),
+            summary: kept.clone().or(elsewhere.clone()).unwrap_or_else(|| summary(&identity.name, &items, false)),
             environment: identity,
             items,
             kept,
+            elsewhere,
             put_back: vec![],
             todo: unsettled(listed),
             acted: false,
@@ -215,11 +218,11 @@ impl Call<'_> {
             let named = |listed: &Listed| format!("{} {}", listed.item.resource, listed.item.id);
             return Err(Error::StillDeleting(todo.iter().map(named).collect::<Vec<_>>().join(", ")));
         }
-        let summary = plan.kept.clone().unwrap_or_else(|| summary(&identity.name, &items, true));
-        let kept = plan.kept.clone();
-        let copied = plan.copied;
+        let (kept, elsewhere, copied) = (plan.kept.clone(), plan.elsewhere.clone(), plan.copied);
+        let told = kept.as_ref().or(elsewhere.as_ref()).cloned();
+        let summary = told.unwrap_or_else(|| summary(&identity.name, &items, true));
         let environment = identity;
-        Ok(Answer { environment, items, summary, kept, put_back, todo, acted: true, locked, copied })
+        Ok(Answer { environment, items, summary, kept, elsewhere, put_back, todo, acted: true, locked, copied })
     }
 
     // --- What it reads -------------------------------------------------------------------------------------------
@@ -286,22 +289,29 @@ impl Call<'_> {
         list::list(self.clients, &self.owner, identity, &self.input, groups, standing, planned).await
     }
 
-    /// Checks that what the input means does not stand under another name, where somebody wrote the input by hand; the lock
-    /// that was taken in vain goes.
-    async fn check_elsewhere(&self, identity: &Identity, locked: bool, copied: bool) -> Result<()> {
-        let Input { own_only, run, night, .. } = &self.input;
+    /// What the input means and stands under another name, where somebody wrote the input by hand. Where both name and domain
+    /// are given the name is what is meant, and this is told.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where one of them is given; the lock that was taken in vain goes.
+    async fn elsewhere(&self, identity: &Identity, locked: bool, copied: bool) -> Result<Option<String>> {
+        let Input { own_only, run, night, name, domain, .. } = &self.input;
         if *own_only || run.is_some() || night.is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        let checked = identity::check_elsewhere(self.clients, identity).await;
-        match checked {
-            Err(Error::InvalidInput { .. }) if locked => {
-                identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await?;
-                checked
-            }
+        let found = match identity::elsewhere(self.clients, identity).await {
             // That nothing stands is known without.
-            Err(Error::AwsRefused(_)) => Ok(()),
-            _ => checked,
+            Err(Error::AwsRefused(_)) => None,
+            found => found?,
+        };
+        match found {
+            Some(told) if name.is_none() || domain.is_none() => {
+                if locked {
+                    identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await?;
+                }
+                Err(Error::input("$.name", told))
+            }
+            found => Ok(found),
         }
     }
 

@@ -107,23 +107,24 @@ pub fn find_name(identity: &mut Identity, owner: &Owner, standing: &Standing) {
     }
 }
 
-/// Checks that nothing stands under another name of what the input means: of its domain, or of the domain that would have
-/// its name by default.
+/// What stands under another name of what the input means, in words: of its domain, or of the domain that would have its name
+/// by default.
 ///
 /// # Errors
-/// [`Error::InvalidInput`], naming the environment that does stand.
-pub async fn check_elsewhere(clients: &Clients, identity: &Identity) -> Result<()> {
+/// As [`Call`](crate::error::Call) sorts AWS's.
+pub async fn elsewhere(clients: &Clients, identity: &Identity) -> Result<Option<String>> {
     let Identity { stack, name, domain, .. } = identity;
     for group in security_group::ours(&clients.ec2, stack, None).await? {
         let (Some(other), Some(fronts)) = (group.tags.get(tags::ENVIRONMENT), group.tags.get(tags::DOMAIN)) else {
             continue;
         };
         if other != name && (domain.as_deref() == Some(fronts) || default_name(fronts) == *name) {
-            let problem = format!("nothing stands as environment {name}; {fronts} has environment {other}: name that");
-            return Err(Error::input("$.name", problem));
+            return Ok(Some(format!(
+                "nothing stands as environment {name}; {fronts} has environment {other}: name that"
+            )));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What stands at the domain; `None` where domain or zone are unknown or gone.
