@@ -629,11 +629,18 @@ def test_a_stopped_provision_is_cleaned_up(aws: LocalAws, stack: Stack, world: W
 
 
 def test_a_certificate_that_fails_ends_it_at_once(aws: LocalAws, stack: Stack, world: World) -> None:
-    world.put_record({"Type": "CAA", "TTL": 300, "ResourceRecords": [{"Value": '0 issue "letsencrypt.org"'}]})
+    """Somebody forbids Amazon to issue it once check-input has looked."""
+    forbids = {"Type": "CAA", "TTL": 300, "ResourceRecords": [{"Value": '0 issue "letsencrypt.org"'}]}
     before = snapshot(aws)
-    failed = stack.run("provision", world.input)
+    aws.fault("held", "RequestCertificate", "request-cert")
+    arn = stack.start("provision", world.input)
+    until(aws.struck, "the request of a certificate")
+    world.put_record(forbids)
+    aws.end_faults()
+    failed = stack.wait(arn)
     assert (failed.status, failed.error) == ("FAILED", "CertificateFailed")
     assert "CAA_ERROR" in failed.cause
+    world.put_record(forbids, "DELETE")
     assert changed(before, world) == []
 
 
