@@ -174,7 +174,8 @@ pub async fn input(client: &sfn::Client, arn: &str) -> Result<Option<String>> {
 
 /// A successful execution's output; `None` of another, or where it is not of this shape.
 pub async fn output<T: DeserializeOwned>(client: &sfn::Client, arn: &str) -> Result<Option<T>> {
-    let output = describe(client, arn).await?.and_then(|found| found.output);
+    let found = describe(client, arn).await?.filter(|found| found.status == ExecutionStatus::Succeeded);
+    let output = found.and_then(|found| found.output);
     Ok(output.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
