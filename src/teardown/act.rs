@@ -121,6 +121,10 @@ impl Acted {
                 Some(Blocked::Kept("stays, as it leads the next teardown to what is left"))
             }
             Action::TargetGroup(_) | Action::SecurityGroup(_) if self.passing.is_some() => Some(Blocked::Passing),
+            // What it is to lead to may end with the next try.
+            Action::Records { restoration, .. } if self.passing.is_some() && restoration.waits() => {
+                Some(Blocked::Passing)
+            }
             _ => None,
         }
     }

@@ -286,8 +286,8 @@ pub async fn list(
     instances.retain(|instance| ids.contains(&instance.id));
 
     let users = users(clients, input, behind.as_ref(), &addresses, &instances).await;
-    destinations.undecided = unknown_behind.or(users.as_ref().err().cloned()).map(|error| error.to_string());
-    destinations.undecided.take_if(|_| input.own_only);
+    let undecided = unknown_behind.or(users.as_ref().err().cloned()).map(|error| error.to_string());
+    destinations.undecided = undecided.or(destinations.elastic.clone().err()).filter(|_| !input.own_only);
     let view = View { own_only: input.own_only, addresses: &addresses, users: &users, behind: behind.as_ref() };
     let listed_addresses: Vec<Listed> = addresses.iter().map(|address| view.address(address)).collect();
     let protections = protections(clients, input, &instances).await;
@@ -466,7 +466,7 @@ impl Destinations {
             Err(why) => return Now::Unknown(why.clone()),
         };
         let instance = instances.iter().find(|instance| instance.id == id);
-        if let (Some(why), Some(_)) = (&self.undecided, instance.and_then(AtTeardown::ends)) {
+        if let (Some(why), Some(_)) = (&self.undecided, instance.and_then(|instance| instance.consent)) {
             return Now::Unknown(why.clone());
         }
         let present = instance.map(AtTeardown::present).unwrap_or_default();
