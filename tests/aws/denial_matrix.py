@@ -293,12 +293,6 @@ def told(stack: Stack, execution: Execution) -> str:
 INCOMPLETE, REFUSED = "TeardownIncomplete", "AwsRefused"
 
 
-def let_tags_be_known(aws: LocalAws) -> None:
-    """Nothing was made just a moment ago any more."""
-    aws.advance(3600)
-    aws.tags_lag = False
-
-
 def run(matrix: Matrix, denial: Denial) -> Result:
     """A scene with the denial, and again without."""
     [scene] = [scene for scene in SCENES if scene.name == denial.point.scene]
@@ -306,8 +300,9 @@ def run(matrix: Matrix, denial: Denial) -> Result:
     try:
         with matrix.stage(scene, seed) as (world, before):
             if seed % 2:
-                # A denial is then not taken for a passing one.
-                let_tags_be_known(matrix.aws)
+                # Nothing was made just a moment ago, so a denial is not taken for a passing one.
+                matrix.aws.advance(3600)
+                matrix.aws.tags_lag = False
             how = _denied(matrix, scene, world, before, denial)
     except (Lost, TimeoutError) as lost:
         how, detail = "LOST", str(lost)
@@ -339,8 +334,8 @@ def _denied(matrix: Matrix, scene: Scene, world: World, before: Snapshot, denial
         wrong += [f"kept whole, but {call['operation']}" for call in made if not is_for_lock(call)]
     if wrong:
         raise Lost(f"{'; '.join(wrong)}. It said {execution.error}: {sight.told}")
-    # It takes a while until somebody has allowed the call.
-    let_tags_be_known(aws)
+    # By the time that somebody has allowed the call, AWS knows all tags.
+    aws.tags_lag = False
     if scene.machine == "provision":
         succeeded(stack.run("teardown", by_domain(world)))
     else:
