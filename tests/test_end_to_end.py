@@ -1,6 +1,7 @@
 """Provision and teardown through the real template, state machines and functions, deployed by the real SAM CLI."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -765,9 +766,10 @@ def test_a_record_changed_by_hand_since_stays(stack: Stack, world: World) -> Non
 def test_a_log_line_says_step_execution_and_environment_and_nothing_secret(
     stack: Stack, world: World
 ) -> None:
+    began = time.time()
     first = provision(stack, world)
     down = teardown(stack, domain=world.domain)
-    lines = [line for line in stack.log_lines() if "span" in line]
+    lines = [line for line in stack.log_lines(began) if "span" in line]
     of = {arn: [line for line in lines if line["span"].get("run") == arn] for arn in (first.arn, down.arn)}
     assert {line["span"]["step"] for line in of[first.arn]} == PROVISION_STEPS
     assert {line["span"]["step"] for line in of[down.arn]} == {"teardown", "sum-up"}

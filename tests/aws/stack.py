@@ -220,12 +220,19 @@ class Stack:
 
     # --- Functions ---
 
-    def log_lines(self) -> list[dict]:
-        """The functions' own lines in CloudWatch Logs, which are JSON."""
+    def log_lines(self, since: float) -> list[dict]:
+        """The functions' own lines in CloudWatch Logs from a second since 1970 on, which are JSON.
+
+        The local AWS answers with the first 10,000 events and no token for more, so that old ones would hide new ones.
+        """
         cloudformation = self.aws.client("cloudformation")
         group = cloudformation.describe_stack_resource(StackName=self.name, LogicalResourceId="FunctionLogs")
         name = group["StackResourceDetail"]["PhysicalResourceId"]
-        pages = self.aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=name)
+        pages = (
+            self.aws.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(logGroupName=name, startTime=int(since * 1000))
+        )
         events = [event["message"] for page in pages for event in page["events"]]
         return [json.loads(line) for event in events for line in event.splitlines() if line.startswith("{")]
 
