@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use albatross::error::Result;
-use albatross::{aws, execution, lambda, load_balancer, metric, price};
+use albatross::resource::{execution, load_balancer};
+use albatross::{aws, lambda, metric, price};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use albatross::error::{Error, Result};
-use albatross::night::{self, Input, Mail, Standing};
 use albatross::price::{self, Rate};
-use albatross::{aws, environment, lambda, load_balancer, security_group};
+use albatross::resource::{load_balancer, security_group};
+use albatross::schedule::night::{self, Input, Mail, Standing};
+use albatross::spec::input;
+use albatross::{aws, lambda};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,7 +56,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn find(clients: &Clients, event: Event) -> Result<Answer> {
-    let Input { dry_run, warn } = environment::parse(event.input)?;
+    let Input { dry_run, warn } = input::parse(event.input)?;
     let stack = lambda::stack();
     let (mut environments, unknown) = standing(clients, &stack).await?;
     // A night that acts looks at each in its own teardown.

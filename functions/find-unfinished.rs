@@ -1,9 +1,11 @@
 //! Finds what a provision left unfinished that was stopped, ran out of time or failed, and whether that is to go.
 
-use albatross::environment::OnFailure;
 use albatross::error::{Error, Result};
-use albatross::execution::{self, Ended, Wish};
-use albatross::{aws, dns, lambda, lock, security_group, tags};
+use albatross::resource::dns::lock;
+use albatross::resource::execution::{self, Ended, Wish};
+use albatross::resource::{dns, security_group, tags};
+use albatross::spec::input::OnFailure;
+use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ec2::operation::RequestId;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
 use lambda_runtime::Diagnostic;
+
+use crate::kind::Kind;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -16,13 +20,12 @@ pub enum Error {
     InvalidInput { path: String, problem: String },
     /// A resource with our name is somebody else's.
     #[error("{resource} {id} is not ours: {why}. Remove or rename it, or give the environment another \"name\"")]
-    NotOurs { resource: &'static str, id: String, why: String },
+    NotOurs { resource: Kind, id: String, why: String },
     /// Another execution works on the environment.
     #[error(
-        "{domain} is being worked on by {run}. Wait for its end, or stop it, and start again; where that execution is no more, delete the record {} TXT",
-        crate::lock::name(domain)
+        "{domain} is being worked on by {run}. Wait for its end, or stop it, and start again; where that execution is no more, delete the record {lock} TXT"
     )]
-    EnvironmentBusy { domain: String, run: String },
+    EnvironmentBusy { domain: String, run: String, lock: String },
     /// A DNS record that is not ours to replace stands where ours must go.
     #[error("record {record} stands in hosted zone {zone}: {problem}")]
     DnsRecordConflict { record: String, zone: String, problem: String },
@@ -146,7 +149,7 @@ const PASSING: [&str; 7] = [
     "RequestInProgressException",
 ];
 
-impl<T, E> Call<T> for std::result::Result<T, SdkError<E>>
+impl<T, E> Call<T> for std::result::Result<T, SdkError<E, HttpResponse>>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {

@@ -5,8 +5,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
 
-use crate::dns::Owner;
 use crate::error::{Error, Result};
+use crate::owner::Owner;
 
 /// Serves `step` on the Lambda Runtime API until Lambda ends the process.
 pub async fn run<Event, Answer, Step>(step: Step) -> std::result::Result<(), lambda_runtime::Error>

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::item::Input;
 use crate::aws::Clients;
-use crate::dns::{self, Owner, Ownership, Standing};
-use crate::environment::{self, default_name};
 use crate::error::{Codes, Error, Result};
-use crate::lock;
-use crate::security_group;
-use crate::tags::{self, Tags};
+use crate::owner::Owner;
+use crate::resource::dns::lock;
+use crate::resource::dns::{self, Ownership, Standing};
+use crate::resource::security_group;
+use crate::resource::tags::{self, Tags};
+use crate::spec::names;
 
 /// Which environment, as far as input and tags tell. `domain` and `zone` are unknown where nothing stands any more and
 /// the input gives a name alone.
@@ -30,10 +31,10 @@ impl Identity {
     /// # Errors
     /// [`Error::InvalidInput`] where it names none, or a malformed one.
     pub fn of(stack: String, input: &Input) -> Result<Identity> {
-        let domain = input.domain.as_deref().map(environment::domain).transpose()?;
+        let domain = input.domain.as_deref().map(names::domain).transpose()?;
         let name = match (&input.name, &domain) {
             (Some(name), _) => name.clone(),
-            (None, Some(domain)) => default_name(domain),
+            (None, Some(domain)) => names::default(domain),
             (None, None) => {
                 return Err(Error::input(
                     "$",
@@ -41,7 +42,7 @@ impl Identity {
                 ));
             }
         };
-        environment::check_name(&name)?;
+        names::check(&name)?;
         Ok(Identity { stack, name, domain, zone: input.hosted_zone_id.clone() })
     }
 
@@ -118,7 +119,7 @@ pub async fn elsewhere(clients: &Clients, identity: &Identity) -> Result<Option<
         let (Some(other), Some(fronts)) = (group.tags.get(tags::ENVIRONMENT), group.tags.get(tags::DOMAIN)) else {
             continue;
         };
-        if other != name && (domain.as_deref() == Some(fronts) || default_name(fronts) == *name) {
+        if other != name && (domain.as_deref() == Some(fronts) || names::default(fronts) == *name) {
             return Ok(Some(format!(
                 "nothing stands as environment {name}; {fronts} has environment {other}: name that"
             )));
