@@ -27,7 +27,7 @@ struct Event {
 enum Did {
     Provisioned {
         environment: Box<Environment>,
-        seen: Seen,
+        seen: Box<Seen>,
         seconds: u64,
     },
     /// With its environment, for the log.

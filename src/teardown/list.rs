@@ -26,8 +26,6 @@ use crate::resource::tags::{self, Tags};
 use crate::resource::target_group::{self, Beside};
 use crate::spec::ids::{ValidationRecord, destination};
 
-/// In the items.
-
 /// Why the target group stays.
 pub const LEADS_BEHIND: &str = "stays, as it leads the next teardown to the instances behind it";
 
