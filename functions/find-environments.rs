@@ -79,7 +79,7 @@ async fn find(clients: &Clients, event: Event) -> Result<Answer> {
 /// why those of the second kind are not known, where AWS refuses to tell.
 async fn standing(clients: &Clients, stack: &str) -> Result<(Vec<Standing>, Option<String>)> {
     let (fronts, groups) =
-        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::ours(&clients.ec2, stack, None));
+        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::tagged(&clients.ec2, stack, None));
     let fronts = fronts?;
     let (groups, unknown) = match groups {
         Err(error @ Error::AwsRefused(_)) => (vec![], Some(error.to_string())),

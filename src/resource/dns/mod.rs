@@ -1,8 +1,8 @@
 //! Route 53: hosted zones, record sets, whose they are, the lock, the alias to the load balancer, validation CNAMEs.
 //!
-//! What to change is a pure function of what stands ([`point`], [`restore`]); the effects are below it.
+//! What to change is a pure function of what stands ([`alias::differ`], [`restore`]); the effects are below it.
 
-mod alias;
+pub mod alias;
 mod around;
 mod caa;
 pub mod lock;
@@ -12,10 +12,10 @@ mod record;
 mod resolver;
 mod restoration;
 mod standing;
-mod validation;
+pub mod validation;
 mod zone;
 
-pub use alias::{AtDomain, diff, ensure_alias, is_claimable, point, pointed, would_edit};
+pub use alias::{AtDomain, diff, is_claimable};
 pub use around::{Around, around, standing};
 pub use ownership::{Ownership, Previous, farewell, is_owned};
 pub use public::{Public, forbidden};
@@ -23,5 +23,5 @@ pub use record::{Edit, apply, is_of_kind, is_outdated, not_albatross, txt, txt_v
 pub use resolver::Resolver;
 pub use restoration::{Now, Restoration, restore};
 pub use standing::Standing;
-pub use validation::{ensure_cname, plan_cname, remove_cname};
+pub use validation::remove_cname;
 pub use zone::{choose_zone, find_zone, zones};
