@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.aws.stack import ROOT, build
+from harness.stack import ROOT, build
 
 from . import builds, growth, startup
 from .machine import about

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.aws.fleet import MOST_EVENTS, NIGHT_SECONDS, SETTLED, Watch, is_throttled, watching
-from tests.aws.local import LocalAws
-from tests.aws.stack import Execution, Stack
-from tests.aws.strict.throttle import ACCOUNT, OPERATIONS
-from tests.aws.world import ZONES, World
+from harness.fleet import MOST_EVENTS, NIGHT_SECONDS, SETTLED, Watch, is_throttled, watching
+from harness.stack import Execution, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.strict.throttle import ACCOUNT, OPERATIONS
+from local_aws.world import ZONES
 
 from .markdown import bars, table
 from .release import deployed

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import boto3
 
-from tests.aws.fleet import Memory
-from tests.aws.local import LocalAws
-from tests.aws.world import World
+from harness.fleet import Memory
+from harness.world import World
+from local_aws.local import LocalAws
 
 from .machine import said
 from .release import deployed

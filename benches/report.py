@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
-from tests.aws.strict.delays import ACTIVE, IN_SYNC, IN_USE, INTERFACES, ISSUED, RECORDS, TARGET_INITIAL
+from local_aws.strict.delays import ACTIVE, IN_SYNC, IN_USE, INTERFACES, ISSUED, RECORDS, TARGET_INITIAL
 
 from . import builds, growth, startup
 from .markdown import bars, table, verdict

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.aws.curl import curl
-from tests.aws.local import LocalAws
-from tests.aws.world import Snapshot, World, differences, snapshot, without_certificate
+from harness.snapshot import Snapshot, differences, snapshot, without_certificate
+from harness.world import World
+from local_aws.curl import curl
+from local_aws.local import LocalAws
 
 from .peers import Absent, Failed
 

@@ -29,9 +29,9 @@ from pathlib import Path
 
 from botocore.httpsession import where
 
-from tests.aws.authority import Authority
-from tests.aws.endpoints import client_variables
-from tests.aws.stack import ROOT
+from harness.stack import ROOT
+from local_aws.authority import Authority
+from local_aws.endpoints import client_variables
 
 from .markdown import table, verdict
 from .release import names
@@ -332,7 +332,7 @@ def stands() -> Iterator[tuple[Server, TlsServer, dict[str, str]]]:
                     "ALBATROSS_ACCOUNT": "123456789012",
                     "ALBATROSS_RESOURCE_TAGS": "",
                     # Nobody answers there: public DNS is not what is measured.
-                    "ALBATROSS_DNS": "127.0.0.1:9",
+                    "LOCAL_AWS_DNS": "127.0.0.1:9",
                     "PROVISION_MACHINE": MACHINE,
                     "TEARDOWN_MACHINE": MACHINE,
                     "NIGHTLY_MACHINE": MACHINE,
