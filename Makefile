@@ -41,7 +41,7 @@ crash-matrix: build ## Run every API call with every fault, and a teardown's den
 fleet: build ## Let a night take down 10, 100 and 1,000 environments at AWS's rates, for an hour and a half; SIZES='10 100' is yours
 	@.venv/bin/python -m harness.fleet $(or $(SIZES),10 100 1000)
 
-bench: build ## Measure it all into BENCHMARKS.md, for an hour and a quarter; PART=no-waits, waits, real-time, startup or growth alone
+bench: build ## Measure it all into BENCHMARKS.md, for an hour and a quarter; PART=no-waits, waits, startup or growth alone
 	cargo build --release --target $(TARGET) --bins --example hello
 	@.venv/bin/python -m benches $(if $(PART),--only-part $(PART))
 
