@@ -168,23 +168,18 @@ where
 {
     fn call(self, operation: &'static str) -> Result<T> {
         self.map_err(|error| {
-            let request_id = error.request_id().map(Into::into);
-            let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-            match error.as_service_error() {
-                Some(said) => {
-                    let refusal = Refusal {
-                        operation,
-                        code: said.code().map(Into::into),
-                        message: said.message().map_or_else(|| said.to_string(), Into::into),
-                        request_id,
-                    };
-                    if status >= 500 || refusal.is(&PASSING) {
-                        Error::AwsUnavailable(refusal)
-                    } else {
-                        Error::AwsRefused(refusal)
-                    }
-                }
-                None => Error::AwsUnavailable(Refusal { operation, code: None, message: chain(&error), request_id }),
+            let said = error.as_service_error();
+            let message = match said {
+                Some(said) => said.message().map_or_else(|| said.to_string(), Into::into),
+                None => chain(&error),
+            };
+            let code = said.and_then(|said| said.code()).map(Into::into);
+            let refusal = Refusal { operation, code, message, request_id: error.request_id().map(Into::into) };
+            let is_servers = error.raw_response().is_some_and(|response| response.status().is_server_error());
+            if said.is_none() || is_servers || refusal.is(&PASSING) {
+                Error::AwsUnavailable(refusal)
+            } else {
+                Error::AwsRefused(refusal)
             }
         })
     }

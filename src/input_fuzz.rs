@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::spec::input::{self, Input, IpAddressType};
+use crate::spec::input::{self, HealthCheck, Input, IpAddressType};
 use crate::spec::names;
 use crate::teardown;
 use crate::teardown::Identity;
@@ -347,6 +347,15 @@ fn assert_ids(ids: &[String], prefix: &str) {
     }
 }
 
+fn assert_health_check_fits(check: &HealthCheck) {
+    assert!((5..=300).contains(&check.interval_seconds) && (2..=120).contains(&check.timeout_seconds));
+    assert!(check.timeout_seconds < check.interval_seconds);
+    assert!((2..=10).contains(&check.healthy_threshold) && (2..=10).contains(&check.unhealthy_threshold));
+    assert!(check.path.starts_with('/') && check.path.len() <= 1024);
+    assert!(check.path.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", check.path);
+    assert!(check.matcher.split([',', '-']).all(|code| code.parse().is_ok_and(|code: u16| (200..500).contains(&code))));
+}
+
 fn provision_holds(given: &Value, input: Input) {
     assert_name_fits(&input.name());
     assert_domain_fits(&input.domain);
@@ -358,14 +367,8 @@ fn provision_holds(given: &Value, input: Input) {
     assert!(input.subnets.as_ref().is_none_or(|subnets| subnets.len() >= 2 && input.zones.is_none()));
     assert_ne!(input.port, 0);
 
-    let check = &input.health_check;
     assert!(given["healthCheck"].is_null() || given["healthCheck"].is_object());
-    assert!((5..=300).contains(&check.interval_seconds) && (2..=120).contains(&check.timeout_seconds));
-    assert!(check.timeout_seconds < check.interval_seconds);
-    assert!((2..=10).contains(&check.healthy_threshold) && (2..=10).contains(&check.unhealthy_threshold));
-    assert!(check.path.starts_with('/') && check.path.len() <= 1024);
-    assert!(check.path.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", check.path);
-    assert!(check.matcher.split([',', '-']).all(|code| code.parse().is_ok_and(|code: u16| (200..500).contains(&code))));
+    assert_health_check_fits(&input.health_check);
 
     let cidrs = input.allowed_cidrs();
     assert!(!cidrs.is_empty());

@@ -272,15 +272,7 @@ impl Input {
             other => other,
         })?;
         input.domain = names::domain(&input.domain)?;
-        if input.certificate_arn.is_none() && input.domain.len() > CERTIFICATE_DOMAIN_MAX {
-            return Err(Error::input(
-                "$.domain",
-                format!(
-                    "{} characters; ACM takes at most {CERTIFICATE_DOMAIN_MAX}. Give a \"certificateArn\" that covers it",
-                    input.domain.len()
-                ),
-            ));
-        }
+        input.check_domain()?;
         input.check_instances()?;
         if let Some(name) = &input.name {
             names::check(name)?;
@@ -291,31 +283,52 @@ impl Input {
         input.health_check.check()?;
         input.check_subnets()?;
         input.check_cidrs()?;
-        let policy = input.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap_or_default();
-        if policy.is_empty() || !policy.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(Error::input(
-                "$.tlsPolicy",
-                "an ELB security policy's name is ELBSecurityPolicy- and letters, digits and hyphens",
-            ));
-        }
-        if let Some(arn) = &input.certificate_arn
-            && !(arn.starts_with("arn:") && arn.contains(":acm:"))
-        {
-            return Err(Error::input("$.certificateArn", format!("{arn:?} is not the ARN of an ACM certificate")));
-        }
-        if let Some(until) = &input.keep_until {
-            date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
-            if until.len() > TAG_VALUE_MAX {
-                let problem =
-                    format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
-                return Err(Error::input("$.keepUntil", problem));
-            }
-        }
+        input.check_tls_policy()?;
+        input.check_certificate()?;
+        input.check_keep_until()?;
         Ok(input)
     }
 
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| names::default(&self.domain))
+    }
+
+    fn check_domain(&self) -> Result<()> {
+        let length = self.domain.len();
+        if self.certificate_arn.is_none() && length > CERTIFICATE_DOMAIN_MAX {
+            let most = format!("ACM takes at most {CERTIFICATE_DOMAIN_MAX}");
+            let problem = format!("{length} characters; {most}. Give a \"certificateArn\" that covers it");
+            return Err(Error::input("$.domain", problem));
+        }
+        Ok(())
+    }
+
+    fn check_tls_policy(&self) -> Result<()> {
+        let policy = self.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap_or_default();
+        if policy.is_empty() || !policy.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let problem = "an ELB security policy's name is ELBSecurityPolicy- and letters, digits and hyphens";
+            return Err(Error::input("$.tlsPolicy", problem));
+        }
+        Ok(())
+    }
+
+    fn check_certificate(&self) -> Result<()> {
+        match &self.certificate_arn {
+            Some(arn) if !(arn.starts_with("arn:") && arn.contains(":acm:")) => {
+                Err(Error::input("$.certificateArn", format!("{arn:?} is not the ARN of an ACM certificate")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_keep_until(&self) -> Result<()> {
+        let Some(until) = &self.keep_until else { return Ok(()) };
+        date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
+        if until.len() > TAG_VALUE_MAX {
+            let problem = format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
+            return Err(Error::input("$.keepUntil", problem));
+        }
+        Ok(())
     }
 
     fn check_instances(&self) -> Result<()> {
