@@ -24,7 +24,7 @@ use crate::spec::input::{HealthCheck, Redirect};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Names where to ask where a load balancer of the local AWS listens, as its DNS name resolves nowhere. Not set on AWS.
-const RESOLVE: &str = "ALBATROSS_RESOLVE";
+const RESOLVE: &str = "LOCAL_AWS_RESOLVE";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
