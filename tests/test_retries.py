@@ -8,7 +8,8 @@ import zipfile
 
 import pytest
 
-from .aws.local import LocalAws
+from local_aws.local import LocalAws
+
 from .test_lint import FINAL, calls
 from .test_long_causes import ROLE, Steps
 
