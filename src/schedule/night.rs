@@ -104,9 +104,9 @@ pub struct Summary {
     pub removed: Vec<String>,
     pub kept: Vec<Reason>,
     pub failed: Vec<Reason>,
-    /// What everything that was removed cost.
+    /// What is saved: the price of the load balancers and addresses that are gone.
     pub saves: Rate,
-    /// What everything that still stands costs.
+    /// What goes on to cost: the price of those that still stand.
     pub stands: Rate,
     /// What the night's execution and its teardowns cost.
     pub execution_cost: RunCost,
