@@ -4,7 +4,7 @@ use albatross::error::{Error, Result};
 use albatross::price::{self, Cost, Rate, RunCost};
 use albatross::resource::seen::Seen;
 use albatross::resource::{execution, load_balancer, tags};
-use albatross::schedule::night::{self, Fate, Outcome, Summary};
+use albatross::schedule::night::{self, Fate, NightOutcome, Summary};
 use albatross::spec::environment::Environment;
 use albatross::teardown::{Item, item};
 use albatross::{aws, lambda, metric};
@@ -35,7 +35,7 @@ enum Did {
         items: Vec<Item>,
     },
     Night {
-        outcomes: Vec<Outcome>,
+        outcomes: Vec<NightOutcome>,
     },
 }
 
