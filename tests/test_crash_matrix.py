@@ -7,9 +7,9 @@ import time
 import pytest
 from rich.console import Console
 
-from .aws.crash_matrix import Matrix, cells, record_all, show
-from .aws.local import LocalAws
-from .aws.stack import Stack
+from harness.crash_matrix import Matrix, cells, record_all, show
+from harness.stack import Stack
+from local_aws.local import LocalAws
 
 SECONDS = 100
 

@@ -345,9 +345,7 @@ pub async fn remove(client: &acm::Client, arn: &str) -> Result<()> {
         .call("acm:DeleteCertificate")
         .unless(&["ResourceNotFoundException"]);
     match deleted {
-        Err(Error::AwsRefused(refusal))
-            if ["ResourceInUseException", "ConflictException"].contains(&refusal.code.as_str()) =>
-        {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["ResourceInUseException", "ConflictException"]) => {
             Err(Error::StillDeleting(format!("certificate {arn}: {}", refusal.message)))
         }
         other => other.map(drop),

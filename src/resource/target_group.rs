@@ -154,7 +154,7 @@ pub async fn remove(client: &elb::Client, arn: &str) -> Result<()> {
         .call("elasticloadbalancing:DeleteTargetGroup")
         .unless(&["TargetGroupNotFound"]);
     match deleted {
-        Err(Error::AwsRefused(refusal)) if refusal.code == "ResourceInUse" => {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["ResourceInUse"]) => {
             Err(Error::StillDeleting(format!("target group {arn}: {}", refusal.message)))
         }
         other => other.map(drop),

@@ -10,7 +10,7 @@ use super::identity::Identity;
 use super::item::{Decision, Item, Outcome};
 use super::list::{Action, LEADS_BEHIND, Listed, Turn};
 use crate::aws::Clients;
-use crate::error::{Codes, Error, Refusal, Result};
+use crate::error::{Codes, Error, Result};
 use crate::resource::address;
 use crate::resource::certificate;
 use crate::resource::dns::{self, Edit, Restoration};
@@ -226,8 +226,8 @@ async fn user(clients: &Clients, beside: Option<&TargetGroupIds>, instance: Opti
 /// Ends an instance; EC2 says of a protected one what no look could tell.
 async fn end(client: &ec2::Client, id: &str, consent: Consent) -> Result<Done> {
     match instance::remove(client, id, consent).await {
-        Err(Error::AwsRefused(Refusal { code, message, .. })) if code == "OperationNotPermitted" => {
-            Ok(Done::Kept(format!("EC2 does not end it: {message}")))
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["OperationNotPermitted"]) => {
+            Ok(Done::Kept(format!("EC2 does not end it: {}", refusal.message)))
         }
         other => other.map(|()| Done::Ended),
     }
@@ -261,7 +261,7 @@ async fn restore(
         )));
     }
     match dns::apply(client, zone, &edits, COMMENT).await.unless(no_zone) {
-        Err(Error::AwsRefused(refusal)) if refusal.code == "InvalidChangeBatch" => {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["InvalidChangeBatch"]) => {
             if !restoration.leaving().is_empty() {
                 dns::apply(client, zone, restoration.leaving(), COMMENT).await.unless(no_zone)?;
             }

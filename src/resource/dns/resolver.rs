@@ -15,7 +15,7 @@ use super::caa::Property;
 use crate::spec::ids::destination;
 
 /// Names the resolver of the local AWS, as `127.0.0.1:5353`. Not set on AWS.
-const RESOLVER: &str = "ALBATROSS_DNS";
+const RESOLVER: &str = "LOCAL_AWS_DNS";
 /// Of this machine: its lines `nameserver <address>` (resolv.conf(5)).
 const CONFIGURATION: &str = "/etc/resolv.conf";
 /// Of one question, which is asked twice.

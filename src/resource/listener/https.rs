@@ -142,9 +142,7 @@ async fn modify(client: &elb::Client, environment: &Environment, arn: &str, ends
 /// Validation SUCCESS can precede ISSUED, and ELB can see a certificate later than ACM says so.
 fn usable<T>(result: Result<T>, certificate: &str) -> Result<T> {
     result.map_err(|error| match error {
-        Error::AwsRefused(refusal)
-            if ["UnsupportedCertificate", "CertificateNotFound"].contains(&refusal.code.as_str()) =>
-        {
+        Error::AwsRefused(refusal) if refusal.is(&["UnsupportedCertificate", "CertificateNotFound"]) => {
             Error::CertificatePending {
                 arn: certificate.into(),
                 waiting_for: format!("the load balancer does not take it yet ({})", refusal.message),

@@ -244,7 +244,7 @@ pub async fn remove(client: &ec2::Client, id: &str) -> Result<()> {
         .call("ec2:DeleteSecurityGroup")
         .unless(&["InvalidGroup.NotFound"]);
     match deleted {
-        Err(Error::AwsRefused(refusal)) if refusal.code == "DependencyViolation" => {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["DependencyViolation"]) => {
             let naming = async |field: &str| groups(client, vec![filter(field, id)]).await;
             let (ingress, egress) =
                 tokio::try_join!(naming("ip-permission.group-id"), naming("egress.ip-permission.group-id"))?;
