@@ -1,5 +1,6 @@
 """The project itself on the local AWS: built by the real SAM CLI, deployed by it, run by executions."""
 
+import fcntl
 import json
 import os
 import platform
@@ -41,8 +42,13 @@ MACHINES = ("provision", "teardown", "nightly", "morning", "cleanup")
 
 
 def build() -> None:
-    """Bring the built template up to date; `make build` knows how, and that nothing is to do."""
-    _run(["make", "--no-print-directory", "build"], os.environ.copy())
+    """Bring the built template up to date; `make build` knows how, and that nothing is to do.
+
+    One at a time: processes of tests may want it at once.
+    """
+    with (ROOT / "Makefile").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _run(["make", "--no-print-directory", "build"], os.environ.copy())
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
