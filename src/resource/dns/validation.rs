@@ -1,15 +1,16 @@
-//! The CNAMEs that prove to ACM the control of a domain.
+//! The validation CNAMEs, which prove to ACM that the user controls a domain.
 
 use aws_sdk_route53 as route53;
 use route53::types::{ResourceRecordSet, RrType};
 
-use super::record::{Edit, TTL, apply, describe, is_named, is_outdated, plain};
+use super::batch::{Edit, apply, is_outdated};
+use super::record::{TTL, describe, is_named, plain, values};
 use crate::error::{Call, Error, Result};
 use crate::kind::Kind;
 use crate::spec::ids::{ValidationRecord, Zone};
 use crate::step::{Outcome, Step};
 
-/// A validation CNAME, written once.
+/// Writes a validation CNAME, once.
 ///
 /// # Errors
 /// [`Error::DnsRecordConflict`] where its name holds another value.
@@ -19,7 +20,7 @@ pub async fn ensure_cname(client: &route53::Client, zone: &Zone, record: &Valida
         Ok(()) => Ok(Step::new(Kind::ValidationRecord, &record.name, Outcome::Created)),
         Err(error) if is_outdated(&error) => match plan_cname(client, zone, record).await? {
             (step, edits) if edits.is_empty() => Ok(step),
-            // Taken away since.
+            // Somebody has deleted it since.
             _ => Err(error),
         },
         Err(other) => Err(other),
@@ -30,10 +31,10 @@ fn validation(record: &ValidationRecord) -> ResourceRecordSet {
     plain(&record.name, RrType::Cname, TTL, &record.value)
 }
 
-/// What [`ensure_cname`] would do, and the edits for it.
+/// Returns what [`ensure_cname`] would do, and the edits for it.
 ///
 /// # Errors
-/// As it.
+/// [`Error::DnsRecordConflict`] where its name holds another value.
 pub async fn plan_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<(Step, Vec<Edit>)> {
     let (outcome, edits) = match cname(client, &zone.id, &record.name).await? {
         Some(found) if has_value(&found, &record.value) => (Outcome::Found, vec![]),
@@ -50,10 +51,10 @@ pub async fn plan_cname(client: &route53::Client, zone: &Zone, record: &Validati
 }
 
 fn has_value(record: &ResourceRecordSet, value: &str) -> bool {
-    record.resource_records().iter().any(|has| has.value().trim_end_matches('.').eq_ignore_ascii_case(value))
+    values(record).any(|has| has.trim_end_matches('.').eq_ignore_ascii_case(value))
 }
 
-/// The CNAME of just this name.
+/// Reads the CNAME of exactly this name.
 async fn cname(client: &route53::Client, zone: &str, name: &str) -> Result<Option<ResourceRecordSet>> {
     let call = client
         .list_resource_record_sets()
@@ -64,7 +65,7 @@ async fn cname(client: &route53::Client, zone: &str, name: &str) -> Result<Optio
     Ok(page.resource_record_sets.into_iter().find(|record| is_named(record, name) && *record.r#type() == RrType::Cname))
 }
 
-/// Deletes a validation CNAME that holds ACM's value; absent or changed by somebody, it is left.
+/// Deletes a validation CNAME that holds ACM's value. One that somebody has changed stays. Safe to repeat.
 pub async fn remove_cname(client: &route53::Client, zone: &str, record: &ValidationRecord) -> Result<()> {
     match cname(client, zone, &record.name).await? {
         Some(found) if has_value(&found, &record.value) => {
