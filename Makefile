@@ -38,7 +38,7 @@ one: $(VENV) ## Run the tests with TEST=… in their names, in Rust and in Pytho
 	.venv/bin/pytest -k '$(TEST)' || [ $$? = 5 ] # 5: it has none of that name
 
 fuzz: ## Give the input parsers a million random inputs each; CASES=… is yours
-	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib --target $(TARGET) environment_fuzz -- --nocapture
+	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib --target $(TARGET) input_fuzz -- --nocapture
 
 worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
 	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py

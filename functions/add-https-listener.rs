@@ -1,9 +1,10 @@
 //! Adds HTTPS:443 with the certificate, the TLS policy and HSTS.
 
-use albatross::environment::Environment;
 use albatross::error::{Error, Result};
-use albatross::listener::{self, Http, Listeners};
-use albatross::load_balancer::Front;
+use albatross::resource::listener::{self, Http, Listeners};
+use albatross::resource::seen::Seen;
+use albatross::spec::environment::Environment;
+use albatross::spec::ids::LoadBalancerIds;
 use albatross::step::Step;
 use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 struct Event {
     environment: Environment,
-    load_balancer: Front,
+    seen: Seen,
+    load_balancer: LoadBalancerIds,
     target_group_arn: String,
     certificate_arn: String,
     /// As create-alb left them.
@@ -35,10 +37,17 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn add(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
-    let Event { environment, load_balancer, target_group_arn, certificate_arn, listeners } = event;
-    let step =
-        listener::ensure_https(elb, environment, &load_balancer.arn, target_group_arn, certificate_arn, listeners)
-            .await?;
+    let Event { environment, seen, load_balancer, target_group_arn, certificate_arn, listeners } = event;
+    let step = listener::ensure_https(
+        elb,
+        environment,
+        seen,
+        &load_balancer.arn,
+        target_group_arn,
+        certificate_arn,
+        listeners,
+    )
+    .await?;
     let http = listeners.http().ok_or_else(|| Error::input("$.listeners", "has none on port 80"))?;
     Ok(Answer { https_listener_arn: step.id.clone(), http, steps: vec![step] })
 }

@@ -1,14 +1,25 @@
 //! First state of provision: checks the whole input and resolves it to an environment, by reads alone; then takes the
 //! environment's lock, unless it is just to plan.
 
-use albatross::dns::{AtDomain, Public, Resolver};
-use albatross::environment::{self, Delegation, Environment, Input, Mode};
+use std::collections::BTreeMap;
+
+use albatross::aws::{self, Clients};
 use albatross::error::{Error, Result};
-use albatross::load_balancer::Front;
-use albatross::security_group::Ours;
-use albatross::tags::{self, Tags};
-use albatross::{aws, certificate, dns, instance, lambda, load_balancer, lock, network, security_group};
-use serde::Deserialize;
+use albatross::lambda;
+use albatross::owner::Owner;
+use albatross::resource::certificate::Certificate;
+use albatross::resource::dns::{Around, Public, Resolver, SeenRecords, lock};
+use albatross::resource::network::Subnet;
+use albatross::resource::security_group::Ours;
+use albatross::resource::seen::Seen;
+use albatross::resource::tags::{self, Tags};
+use albatross::resource::{certificate, dns, instance, load_balancer, network, security_group};
+use albatross::spec::environment::Environment;
+use albatross::spec::ids::{LoadBalancerIds, Zone};
+use albatross::spec::input::{Delegation, Input, Mode};
+use albatross::spec::names;
+use aws_sdk_ec2::types::SecurityGroup;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[derive(Deserialize)]
@@ -18,133 +29,161 @@ struct Event {
     run: String,
 }
 
-struct Clients {
-    acm: aws_sdk_acm::Client,
-    ec2: aws_sdk_ec2::Client,
-    elb: aws_sdk_elasticloadbalancingv2::Client,
-    route53: aws_sdk_route53::Client,
-    sfn: aws_sdk_sfn::Client,
+#[derive(Serialize)]
+struct Answer {
+    environment: Environment,
+    seen: Seen,
+    /// What may be meant and may not, a sentence each.
+    warnings: Vec<String>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
-    let config = aws::config();
-    let clients = Clients {
-        acm: aws_sdk_acm::Client::new(&config),
-        ec2: aws_sdk_ec2::Client::new(&config),
-        elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
-        route53: aws_sdk_route53::Client::new(&config),
-        sfn: aws_sdk_sfn::Client::new(&config),
-    };
+    let clients = Clients::new(aws::config());
     lambda::run(async |event: Event| check(&clients, event).await).await
 }
 
-async fn check(clients: &Clients, event: Event) -> Result<Environment> {
-    let Clients { acm, ec2, elb, route53, sfn } = clients;
-    let input = Input::parse(event.input)?;
-    let tags = tags::given(&lambda::resource_tags())?;
-    let given_certificate = async {
-        match &input.certificate_arn {
-            Some(arn) => certificate::check_given(acm, arn, &input.domain).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (owner, name) = (lambda::owner(), input.name());
-    let resolver = Resolver::of_this_machine();
-    let own_group = environment::security_group_name(&name);
-    let behind = async {
-        let instances = instance::check(ec2, &input.instances, &input.put_back).await?;
-        let groups = instances.group_names.iter().cloned().chain([own_group.clone()]);
-        let (subnets, groups) =
-            tokio::try_join!(network::subnets(ec2, &instances.vpc), security_group::named(ec2, groups))?;
-        Result::Ok((instances, subnets, groups))
-    };
-    let at_domain = async {
-        let zones = dns::zones(route53).await?;
-        let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
-        let is_checked = input.delegation == Delegation::Check;
-        let public = async { Ok(Public::ask(&resolver, &zone, is_checked, input.certificate_arn.is_none()).await) };
-        let (around, public) = tokio::try_join!(dns::around(route53, &zone.id, &input.domain), public)?;
-        Result::Ok((zone, around, public))
-    };
-    let ((instances, mut subnets, groups), (zone, around, public), given_certificate) =
-        tokio::try_join!(behind, at_domain, given_certificate)?;
-    around.check_not_delegated()?;
-    let chosen_by = if input.hosted_zone_id.is_some() { "$.hostedZoneId" } else { "$.domain" };
-    let unasked = public.check_asked(&zone, &around.name_servers(), chosen_by)?;
-    let covers = |name: &str| given_certificate.as_ref().is_some_and(|given| given.covers(name));
-    let warnings = unasked.into_iter().chain(around.warnings(covers)).collect();
-    let standing = around.standing();
-    let made = around.copies(&owner, &name)?;
-    let is_ours = |group: &Ours| group.name == own_group && group.tags.are_of(&owner.stack, &name);
-    let ours: Vec<Ours> = groups.iter().map(Ours::from).filter(is_ours).collect();
-    network::mark_stood_in(ec2, &mut subnets, ours.first().map(|group| group.id.as_str())).await?;
-    let chosen =
-        network::choose(&subnets, input.subnets.as_deref(), input.zones, &instances.zones, input.ip_address_type)?;
-    let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
-    let groups_to_open =
-        security_group::groups_to_open(&groups, &instances.groups, input.open_instance_group, input.port, &from)?;
-    let mut environment = Environment {
-        stack: owner.stack.clone(),
-        region: owner.region.clone(),
-        account: owner.account.clone(),
-        tags,
-        name,
-        allowed_cidrs: input.allowed_cidrs(),
-        subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
-        zones: chosen.iter().map(|subnet| subnet.zone.clone()).collect(),
-        domain: input.domain,
-        zone,
-        vpc: instances.vpc,
-        instances: instances.targets,
-        groups_to_open,
-        port: input.port,
-        health_check: input.health_check,
-        tls_policy: input.tls_policy,
-        hsts_max_age: input.hsts_max_age,
-        redirect: input.redirect,
-        drop_invalid_headers: input.drop_invalid_headers,
-        ip_address_type: input.ip_address_type,
-        certificate_arn: input.certificate_arn,
-        dns: input.dns,
-        on_failure: input.on_failure,
-        keep_until: input.keep_until,
-        mode: input.mode,
-        complete: false,
-        security_group: None,
-        at_domain: AtDomain::of(&standing, &made, around.is_validated()),
-        warnings,
-    };
-    environment.check_standing(&ours)?;
-    environment.security_group = ours.into_iter().next().map(|group| group.id);
-    if environment.certificate_arn.is_none()
-        && let Some(why) = dns::forbidden(&resolver, &public, &around).await
-    {
-        let ours = certificate::find(acm, &environment).await?;
-        if certificate::best(&ours).is_none_or(|best| best.check_issued().is_err()) {
-            let problem = format!("{why}, or give the \"certificateArn\" of one that you have imported");
-            return Err(Error::input("$.domain", problem));
-        }
-        environment.warnings.push(format!("{why}, or the certificate that stands will not be renewed"));
+/// What AWS and public DNS say of what an input names.
+struct Facts {
+    instances: instance::Found,
+    subnets: Vec<Subnet>,
+    /// The instances' security groups, and those that have the name of the environment's.
+    groups: Vec<SecurityGroup>,
+    zone: Zone,
+    around: Around,
+    public: Public,
+    given_certificate: Option<Certificate>,
+}
+
+impl Facts {
+    async fn read(clients: &Clients, resolver: &Resolver, input: &Input) -> Result<Self> {
+        let Clients { acm, ec2, route53, .. } = clients;
+        let given_certificate = async {
+            match &input.certificate_arn {
+                Some(arn) => certificate::check_given(acm, arn, &input.domain).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let behind = async {
+            let instances = instance::check(ec2, &input.instances, &input.put_back).await?;
+            let own_group = names::security_group(&input.name());
+            let groups = instances.group_names.iter().cloned().chain([own_group]);
+            let (subnets, groups) =
+                tokio::try_join!(network::subnets(ec2, &instances.vpc), security_group::named(ec2, groups))?;
+            Result::Ok((instances, subnets, groups))
+        };
+        let at_domain = async {
+            let zones = dns::zones(route53).await?;
+            let zone = dns::choose_zone(&zones, &input.domain, input.hosted_zone_id.as_deref())?;
+            let is_checked = input.delegation == Delegation::Check;
+            let public = async { Ok(Public::ask(resolver, &zone, is_checked, input.certificate_arn.is_none()).await) };
+            let (around, public) = tokio::try_join!(dns::around(route53, &zone.id, &input.domain), public)?;
+            Result::Ok((zone, around, public))
+        };
+        let ((instances, subnets, groups), (zone, around, public), given_certificate) =
+            tokio::try_join!(behind, at_domain, given_certificate)?;
+        Ok(Facts { instances, subnets, groups, zone, around, public, given_certificate })
     }
-    let front = if dns::is_claimable(&environment, &standing) { own_front(elb, &environment).await? } else { None };
+
+    /// Refuses a domain that the internet does not ask the hosted zone for; answers what may be meant and may not.
+    fn check_domain(&self, input: &Input) -> Result<Vec<String>> {
+        self.around.check_not_delegated()?;
+        let chosen_by = if input.hosted_zone_id.is_some() { "$.hostedZoneId" } else { "$.domain" };
+        let unasked = self.public.check_asked(&self.zone, &self.around.name_servers(), chosen_by)?;
+        let covers = |name: &str| self.given_certificate.as_ref().is_some_and(|given| given.covers(name));
+        Ok(unasked.into_iter().chain(self.around.warnings(covers)).collect())
+    }
+
+    /// The security groups of the environment that stand already.
+    fn own_groups(&self, owner: &Owner, name: &str) -> Vec<Ours> {
+        let own = names::security_group(name);
+        let is_ours = |group: &Ours| group.name == own && group.tags.are_of(&owner.stack, name);
+        self.groups.iter().map(Ours::from).filter(is_ours).collect()
+    }
+
+    /// The environment, with its place in the network.
+    fn resolve(&self, owner: Owner, tags: BTreeMap<String, String>, input: Input) -> Result<Environment> {
+        let Facts { instances, subnets, groups, zone, .. } = self;
+        let chosen =
+            network::choose(subnets, input.subnets.as_deref(), input.zones, &instances.zones, input.ip_address_type)?;
+        let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
+        let groups_to_open =
+            security_group::groups_to_open(groups, &instances.groups, input.open_instance_group, input.port, &from)?;
+        Ok(Environment {
+            owner,
+            tags,
+            name: input.name(),
+            zone: zone.clone(),
+            vpc: instances.vpc.clone(),
+            subnets: chosen.iter().map(|subnet| subnet.id.clone()).collect(),
+            zones: chosen.iter().map(|subnet| subnet.zone.clone()).collect(),
+            targets: instances.targets.clone(),
+            groups_to_open,
+            input,
+        })
+    }
+}
+
+async fn check(clients: &Clients, event: Event) -> Result<Answer> {
+    let Clients { ec2, elb, route53, sfn, .. } = clients;
+    let input = Input::parse(event.input)?;
+    let (owner, name, tags) = (lambda::owner(), input.name(), tags::given(&lambda::resource_tags())?);
+    let resolver = Resolver::of_this_machine();
+    let mut facts = Facts::read(clients, &resolver, &input).await?;
+    let mut warnings = facts.check_domain(&input)?;
+    let standing = facts.around.at_domain();
+    let made = facts.around.copies(&owner, &name)?;
+    let own_groups = facts.own_groups(&owner, &name);
+    network::mark_stood_in(ec2, &mut facts.subnets, own_groups.first().map(|group| group.id.as_str())).await?;
+    let environment = facts.resolve(owner, tags, input)?;
+    security_group::check_standing(&environment, &own_groups)?;
+    let seen = Seen {
+        complete: dns::is_owned(&environment.owner, &name, environment.domain(), &standing),
+        security_group: own_groups.into_iter().next().map(|group| group.id),
+        at_domain: SeenRecords::of(&standing, &made, facts.around.is_validated()),
+    };
+    warnings.extend(check_issuance(clients, &resolver, &facts, &environment, &seen).await?);
+    let is_claimable = dns::is_claimable(&environment, &standing);
+    let front = if is_claimable { own_load_balancer(elb, &environment).await? } else { None };
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
     dns::point(&environment, &front.unwrap_or_default(), &standing.clone().with(made.clone()))?;
-    environment.complete = dns::is_owned(&owner, &environment.name, &environment.domain, &standing);
-    let Environment { zone, domain, .. } = &environment;
-    match environment.mode {
-        Mode::Apply => lock::take(route53, sfn, &zone.id, domain, standing.lock.as_ref(), &event.run, &made).await?,
-        Mode::Plan => drop(lock::check(&zone.id, domain, standing.lock.as_ref())?),
+    let (zone, domain) = (&environment.zone.id, environment.domain());
+    match environment.input.mode {
+        Mode::Apply => lock::take(route53, sfn, zone, domain, standing.lock.as_ref(), &event.run, &made).await?,
+        Mode::Plan => drop(lock::check(zone, domain, standing.lock.as_ref())?),
     }
-    Ok(environment)
+    Ok(Answer { environment, seen, warnings })
+}
+
+/// Refuses a domain that CAA records keep Amazon from issuing a certificate for; a warning where one stands already.
+async fn check_issuance(
+    clients: &Clients,
+    resolver: &Resolver,
+    facts: &Facts,
+    environment: &Environment,
+    seen: &Seen,
+) -> Result<Option<String>> {
+    if environment.input.certificate_arn.is_some() {
+        return Ok(None);
+    }
+    let Some(why) = dns::forbidden(resolver, &facts.public, &facts.around).await else { return Ok(None) };
+    let ours = certificate::find(&clients.acm, environment, seen.at_domain.validated).await?;
+    if certificate::best(&ours).is_none_or(|best| best.check_issued().is_err()) {
+        let problem = format!("{why}, or give the \"certificateArn\" of one that you have imported");
+        return Err(Error::input("$.domain", problem));
+    }
+    Ok(Some(format!("{why}, or the certificate that stands will not be renewed")))
 }
 
 /// The environment's load balancer, where it stands and is ours.
-async fn own_front(elb: &aws_sdk_elasticloadbalancingv2::Client, environment: &Environment) -> Result<Option<Front>> {
-    let Some(front) = load_balancer::named(elb, &environment.name).await?.as_ref().map(Front::from) else {
+async fn own_load_balancer(
+    elb: &aws_sdk_elasticloadbalancingv2::Client,
+    environment: &Environment,
+) -> Result<Option<LoadBalancerIds>> {
+    let Some(found) = load_balancer::named(elb, &environment.name).await?.as_ref().map(LoadBalancerIds::from) else {
         return Ok(None);
     };
-    let tags = load_balancer::tags_of(elb, std::slice::from_ref(&front.arn)).await?;
-    let is_ours = |tags: &Tags| tags.are_of(&environment.stack, &environment.name);
-    Ok(tags.get(&front.arn).is_some_and(is_ours).then_some(front))
+    let tags = tags::by_arn(elb, std::slice::from_ref(&found.arn)).await?;
+    let is_ours = |tags: &Tags| tags.are_of(&environment.owner.stack, &environment.name);
+    Ok(tags.get(&found.arn).is_some_and(is_ours).then_some(found))
 }

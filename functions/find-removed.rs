@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use albatross::dns::Returned;
 use albatross::error::Result;
-use albatross::execution::{self, Ending, Executions, Past, Wish};
-use albatross::morning::{Away, Meant, REMEMBERED, Return, Started};
-use albatross::teardown::list::LOAD_BALANCER;
+use albatross::kind::Kind;
+use albatross::resource::execution::{self, Ending, Executions, Past, Wish};
+use albatross::resource::{load_balancer, tags};
+use albatross::schedule::morning::{Away, Meant, REMEMBERED, Return, Started};
+use albatross::spec::input::Returned;
+use albatross::spec::{input, names};
 use albatross::teardown::{Input, Item, Outcome};
-use albatross::{aws, environment, lambda, load_balancer, tags};
+use albatross::{aws, lambda};
 use aws_sdk_sfn as sfn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,7 +32,7 @@ struct TornDown {
 
 impl TornDown {
     fn took_load_balancer(&self) -> bool {
-        self.items.iter().any(|item| item.resource == LOAD_BALANCER && item.outcome == Some(Outcome::Done))
+        self.items.iter().any(|item| item.resource == Kind::LoadBalancer && item.outcome == Some(Outcome::Done))
     }
 }
 
@@ -123,15 +125,14 @@ async fn away(sfn: &sfn::Client, nights: &Started, standing: &BTreeSet<&str>) ->
 /// What somebody's own teardown was of; `None` of what took nothing down, or was not somebody's wish.
 async fn torn_down(sfn: &sfn::Client, past: &Past) -> Result<Option<Meant>> {
     let Some(text) = execution::input(sfn, &past.arn).await? else { return Ok(None) };
-    let input = serde_json::from_str(&text).ok().and_then(|input| environment::parse::<Input>(input).ok());
+    let input = serde_json::from_str(&text).ok().and_then(|input| input::parse::<Input>(input).ok());
     let wishes = |input: &Input| !input.own_only && !input.dry_run && input.night.is_none();
-    Ok(input.filter(wishes).map(|input| Meant {
-        domain: input.domain.and_then(|domain| environment::domain(&domain).ok()),
-        name: input.name,
-    }))
+    Ok(input
+        .filter(wishes)
+        .map(|input| Meant { domain: input.domain.and_then(|domain| names::domain(&domain).ok()), name: input.name }))
 }
 
-/// What a provision's input wished for.
+/// What a successful provision's input wished for.
 async fn provisioned(sfn: &sfn::Client, past: &Past) -> Result<Option<Wish>> {
-    Ok(execution::input(sfn, &past.arn).await?.as_deref().and_then(Wish::of))
+    Ok(execution::input(sfn, &past.arn).await?.as_deref().and_then(Wish::of_accepted))
 }

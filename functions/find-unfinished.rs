@@ -1,9 +1,11 @@
 //! Finds what a provision left unfinished that was stopped, ran out of time or failed, and whether that is to go.
 
-use albatross::environment::OnFailure;
 use albatross::error::{Error, Result};
-use albatross::execution::{self, Ended, Wish};
-use albatross::{aws, dns, lambda, lock, security_group, tags};
+use albatross::resource::dns::lock;
+use albatross::resource::execution::{self, Ended, Wish};
+use albatross::resource::{dns, security_group, tags};
+use albatross::spec::input::OnFailure;
+use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -56,7 +58,7 @@ async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Found>> {
     let stack = lambda::stack();
     let groups = security_group::ours(&clients.ec2, &stack, Some(&wish.name)).await?;
     let Some(zone) = zone(clients, &groups, &wish).await? else { return Ok(None) };
-    let standing = dns::standing(&clients.route53, &zone, &wish.domain).await?;
+    let standing = dns::domain_records(&clients.route53, &zone, &wish.domain).await?;
     let holder = standing.lock.as_ref().and_then(lock::holder);
     let left_locked = holder.as_ref() == Some(&ended.execution_arn);
     if groups.is_empty() && !left_locked {

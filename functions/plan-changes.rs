@@ -2,21 +2,28 @@
 //! edits of the DNS records, and the cost. Each row comes from the comparison that the state which acts goes by.
 
 use albatross::aws::{self, Clients};
-use albatross::certificate::{self, Certificate};
-use albatross::environment::{Environment, Mode};
 use albatross::error::Result;
-use albatross::former::Former;
-use albatross::listener::{self, Listeners};
-use albatross::load_balancer::{self, Front};
+use albatross::kind::Kind;
+use albatross::lambda;
 use albatross::price::{self, Cost};
-use albatross::security_group::Rules;
+use albatross::resource::certificate::{self, Certificate};
+use albatross::resource::former::Former;
+use albatross::resource::listener::{self, Listeners};
+use albatross::resource::load_balancer;
+use albatross::resource::security_group::Rules;
+use albatross::resource::seen::Seen;
+use albatross::resource::{dns, security_group, target_group};
+use albatross::spec::environment::Environment;
+use albatross::spec::ids::LoadBalancerIds;
+use albatross::spec::input::{Input, Mode};
 use albatross::step::{Outcome, Step};
-use albatross::{dns, lambda, security_group, target_group};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 struct Event {
     environment: Environment,
+    seen: Seen,
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -33,15 +40,16 @@ struct Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let clients = Clients::new(aws::config());
-    lambda::run(async |event: Event| plan(&clients, event.environment).await).await
+    lambda::run(async |event: Event| plan(&clients, event).await).await
 }
 
-async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
+async fn plan(clients: &Clients, event: Event) -> Result<Answer> {
+    let Event { environment, seen, warnings } = event;
     let Clients { acm, ec2, elb, route53, .. } = clients;
     let (found_group, found, certificates) = tokio::try_join!(
         security_group::find(ec2, &environment),
         load_balancer::find(elb, &environment),
-        certificate::find(acm, &environment),
+        certificate::find(acm, &environment, seen.at_domain.validated),
     )?;
     let targets_step = target_group::plan(&environment, found.targets.as_ref());
     let certificate_step = certificate::plan(&environment, &certificates);
@@ -49,8 +57,10 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     let certificate = if_new(&certificate_step.id, "certificate".into());
     let group = if_new(found_group.as_deref().unwrap_or_default(), environment.security_group_name());
     let front = match &found.front {
-        Some((found, _)) => Front::from(found),
-        None => Front { dns_name: if_new("", environment.load_balancer_name()), ..Front::default() },
+        Some((found, _)) => LoadBalancerIds::from(found),
+        None => {
+            LoadBalancerIds { dns_name: if_new("", environment.load_balancer_name()), ..LoadBalancerIds::default() }
+        }
     };
     let https = async {
         let listeners =
@@ -66,7 +76,7 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
         https,
         validation(route53, &environment, &front, &certificates),
     )?;
-    let (alias_step, edits) = dns::would_edit(&environment, &front)?;
+    let (alias_step, edits) = dns::would_edit(&environment, &seen.at_domain, &front)?;
     let group_step = security_group::plan(&environment, found_group.as_ref(), &rules);
     let open_steps = security_group::plan_open(&environment, &group, &rules);
     let mut steps = vec![group_step, targets_step, front_step, listener::plan_http(&listeners, &target_group)];
@@ -81,7 +91,7 @@ async fn plan(clients: &Clients, environment: Environment) -> Result<Answer> {
     dns.extend(dns::diff(&environment, &front, &edits));
     let region = aws::region(&clients.config);
     let cost = price::environment(&region, environment.subnets.len(), environment.public_ipv4());
-    let Environment { name, domain, mode, warnings, .. } = environment;
+    let Environment { name, input: Input { domain, mode, .. }, .. } = environment;
     Ok(Answer { environment: name, domain, mode, steps, dns, warnings, cost })
 }
 
@@ -94,7 +104,7 @@ fn if_new(id: &str, name: String) -> String {
 async fn validation(
     route53: &aws_sdk_route53::Client,
     environment: &Environment,
-    front: &Front,
+    front: &LoadBalancerIds,
     certificates: &[Certificate],
 ) -> Result<(Vec<Step>, Vec<String>)> {
     let (mut steps, mut dns) = (vec![], vec![]);
@@ -105,8 +115,11 @@ async fn validation(
         dns.extend(dns::diff(environment, front, &edits));
     }
     if records.is_empty() {
-        steps.push(Step::new(certificate::RECORD, "", Outcome::Created));
-        dns.push(format!("+ the CNAME under {} that ACM names as the certificate is requested", environment.domain));
+        steps.push(Step::new(Kind::ValidationRecord, "", Outcome::Created));
+        dns.push(format!(
+            "+ the CNAME under {} that ACM names as the certificate is requested",
+            environment.input.domain
+        ));
     }
     Ok((steps, dns))
 }

@@ -1,15 +1,18 @@
 //! Finds the environment's certificate or requests one, and writes the CNAME that proves control of the domain.
 
-use albatross::certificate::{self, Certificate};
-use albatross::environment::Environment;
 use albatross::error::{Error, Result};
+use albatross::resource::certificate::{self, Certificate};
+use albatross::resource::dns;
+use albatross::resource::seen::Seen;
+use albatross::spec::environment::Environment;
 use albatross::step::Step;
-use albatross::{aws, dns, lambda};
+use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 struct Event {
     environment: Environment,
+    seen: Seen,
 }
 
 #[derive(Serialize)]
@@ -25,17 +28,18 @@ struct Answer {
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let config = aws::config();
     let (acm, route53) = (aws_sdk_acm::Client::new(&config), aws_sdk_route53::Client::new(&config));
-    lambda::run(async |event: Event| request(&acm, &route53, &event.environment).await).await
+    lambda::run(async |event: Event| request(&acm, &route53, &event.environment, &event.seen).await).await
 }
 
 async fn request(
     acm: &aws_sdk_acm::Client,
     route53: &aws_sdk_route53::Client,
     environment: &Environment,
+    seen: &Seen,
 ) -> Result<Answer> {
-    let ours = certificate::find(acm, environment).await?;
+    let ours = certificate::find(acm, environment, seen.at_domain.validated).await?;
     let mut step = certificate::plan(environment, &ours);
-    if let Some(given) = &environment.certificate_arn {
+    if let Some(given) = &environment.input.certificate_arn {
         return Ok(Answer { certificate_arn: given.clone(), issued: true, steps: vec![step] });
     }
     let certificate = match certificate::best(&ours) {

@@ -1,12 +1,14 @@
 //! Takes away what the environment has used before and uses no more, now that what is wanted has proved to serve: targets,
 //! rules that admit the load balancer, zones.
 
-use albatross::environment::Environment;
 use albatross::error::{Error, Result};
-use albatross::former::Former;
-use albatross::load_balancer::{self, Front};
+use albatross::resource::former::Former;
+use albatross::resource::load_balancer;
+use albatross::resource::{security_group, target_group};
+use albatross::spec::environment::Environment;
+use albatross::spec::ids::LoadBalancerIds;
 use albatross::step::Step;
-use albatross::{aws, lambda, security_group, target_group};
+use albatross::{aws, lambda};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 struct Event {
     environment: Environment,
-    load_balancer: Front,
+    load_balancer: LoadBalancerIds,
     target_group_arn: String,
     /// As create-alb found it.
     former: Former,

@@ -1,8 +1,9 @@
 //! Turns HTTP:80 into the redirect to HTTPS.
 
-use albatross::environment::Environment;
 use albatross::error::Result;
-use albatross::listener::{self, Http};
+use albatross::resource::listener::{self, Http};
+use albatross::resource::seen::Seen;
+use albatross::spec::environment::Environment;
 use albatross::step::Step;
 use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Deserialize)]
 struct Event {
     environment: Environment,
+    seen: Seen,
     http: Http,
 }
 
@@ -25,5 +27,5 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn redirect(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
-    Ok(Answer { steps: vec![listener::ensure_redirect(elb, &event.environment, &event.http).await?] })
+    Ok(Answer { steps: vec![listener::ensure_redirect(elb, &event.environment, &event.seen, &event.http).await?] })
 }

@@ -1,8 +1,9 @@
 //! Starts the instances that a night has stopped, by their user's consent, so that their environment can come back.
 
-use albatross::environment::Input;
 use albatross::error::Result;
-use albatross::{aws, instance, lambda};
+use albatross::resource::instance;
+use albatross::spec::input::Input;
+use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,11 +1,13 @@
 //! Last state of every machine: what stands costs, what a teardown saves, what the execution itself cost; the night's mail.
 
-use albatross::environment::Environment;
 use albatross::error::{Error, Result};
-use albatross::night::{self, Fate, Outcome, Summary};
 use albatross::price::{self, Cost, Rate, RunCost};
+use albatross::resource::seen::Seen;
+use albatross::resource::{execution, load_balancer, tags};
+use albatross::schedule::night::{self, Fate, NightOutcome, Summary};
+use albatross::spec::environment::Environment;
 use albatross::teardown::{Item, item};
-use albatross::{aws, execution, lambda, load_balancer, metric, tags};
+use albatross::{aws, lambda, metric};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,6 +27,7 @@ struct Event {
 enum Did {
     Provisioned {
         environment: Box<Environment>,
+        seen: Box<Seen>,
         seconds: u64,
     },
     /// With its environment, for the log.
@@ -32,7 +35,7 @@ enum Did {
         items: Vec<Item>,
     },
     Night {
-        outcomes: Vec<Outcome>,
+        outcomes: Vec<NightOutcome>,
     },
 }
 
@@ -74,9 +77,9 @@ async fn sum_up(clients: &Clients, event: Event) -> Result<Answer> {
     let execution_cost = price::run(region, execution::usage(sfn, &event.run).await?, lambda::memory());
     let stack = lambda::stack();
     Ok(match event.did {
-        Did::Provisioned { environment, seconds } => {
+        Did::Provisioned { environment, seen, seconds } => {
             // What stood already took its time before.
-            if !environment.complete {
+            if !seen.complete {
                 metric::emit(&stack, &[("TimeToHttps", "Seconds", json!(seconds))]);
             }
             let cost = price::environment(region, environment.subnets.len(), environment.public_ipv4());

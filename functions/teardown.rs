@@ -2,15 +2,21 @@
 //! out; then waits for what AWS lets go of late, until a fresh listing shows nothing left to do. That listing is the proof.
 
 use albatross::aws::{self, Clients};
-use albatross::dns::{Owner, Returned, Standing};
 use albatross::error::{Error, Result};
-use albatross::security_group;
+use albatross::kind::Kind;
+use albatross::lambda;
+use albatross::owner::Owner;
+use albatross::resource::dns;
+use albatross::resource::dns::DomainRecords;
+use albatross::resource::dns::lock;
+use albatross::resource::security_group;
+use albatross::spec::input::Returned;
+use albatross::spec::{input, names};
 use albatross::teardown::act::{self, Acted, Manner};
 use albatross::teardown::identity::{self, Held};
 use albatross::teardown::item::{refusals, settle, summary};
 use albatross::teardown::list::{self, List};
 use albatross::teardown::{Action, Decision, Identity, Input, Item, Listed, Outcome};
-use albatross::{dns, environment, lambda, lock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -81,7 +87,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
-    let input: Input = environment::parse(event.input)?;
+    let input: Input = input::parse(event.input)?;
     let run = input.run.clone().unwrap_or(event.run);
     let call =
         Call { clients, owner: lambda::owner(), input, run, patient: event.tries < PATIENCE, again: event.tries > 0 };
@@ -275,7 +281,7 @@ impl Call<'_> {
         &self,
         identity: &Identity,
         groups: Result<Vec<security_group::Ours>>,
-        seen: Option<Standing>,
+        seen: Option<DomainRecords>,
         no_zone: Option<Error>,
         planned: Option<&[Item]>,
     ) -> Result<List> {
@@ -348,8 +354,8 @@ impl Call<'_> {
             Ok(()) => Ok(None),
             Err(error @ Error::AwsUnavailable(_)) if self.patient || dns::is_outdated(&error) => Err(error),
             Err(error) => {
-                let name = lock::name(identity.domain.as_deref().unwrap_or_default());
-                let item = Item::new("lock record", name, Decision::Remove, "ours");
+                let name = names::lock_record(identity.domain.as_deref().unwrap_or_default());
+                let item = Item::new(Kind::LockRecord, name, Decision::Remove, "ours");
                 let why = format!("it binds nobody once this execution has ended: {error}");
                 Ok(Some(item.ended(Outcome::Refused, why)))
             }

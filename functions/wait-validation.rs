@@ -1,7 +1,8 @@
 //! Looks whether ACM has issued the certificate; the state machine asks again until it has.
 
 use albatross::error::{Error, Result};
-use albatross::{aws, certificate, lambda};
+use albatross::resource::certificate;
+use albatross::{aws, lambda};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize, Serialize)]

@@ -1,35 +1,25 @@
-//! HTTPS in front of an EC2 instance, and gone again: the nouns.
+//! Puts HTTPS in front of an EC2 instance, and takes it away again.
 //!
-//! One file per AWS resource with how it is found, made and removed side by side. The binaries in
-//! `functions/` are the verbs; `statemachine/` chains them. Pure: [`environment`], [`former`], [`morning`], [`network::choose`], [`night`],
-//! [`dns::point`], [`dns::restore`], [`price`], [`teardown`]. State lives in AWS alone: tags and the DNS ownership record.
+//! Files import downwards only. The ground ([`error`], [`step`], [`price`] and the other files beside this one) knows nothing
+//! above it. [`spec`] is what an execution asks for, without I/O. [`resource`] has one file for each AWS resource. [`teardown`]
+//! and [`schedule`] work with those. Each binary in `functions/` is one state of the machines in `statemachine/`.
+//!
+//! No state is kept anywhere but in AWS: in tags, in what stands, and in the DNS ownership record. `docs/how-it-works.md`
+//! explains how that holds.
 
-pub mod address;
 pub mod aws;
-pub mod certificate;
-pub mod dns;
-pub mod environment;
-#[cfg(test)]
-mod environment_fuzz;
 pub mod error;
-pub mod execution;
-pub mod former;
-pub mod instance;
+#[cfg(test)]
+mod input_fuzz;
+pub mod kind;
 pub mod lambda;
-pub mod listener;
-pub mod load_balancer;
-pub mod lock;
 pub mod metric;
-pub mod morning;
-pub mod network;
-pub mod night;
+pub mod owner;
 pub mod price;
-pub mod probe;
-pub mod security_group;
+pub mod resource;
+pub mod schedule;
+pub mod spec;
 pub mod step;
-pub mod tags;
-pub mod target_group;
 pub mod teardown;
 
-pub use environment::Environment;
 pub use error::{Error, Result};

@@ -4,9 +4,11 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kind::Kind;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    pub resource: String,
+    pub resource: Kind,
     /// ARN, id or DNS name; a plan knows none of what is not made yet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
@@ -26,17 +28,17 @@ pub enum Outcome {
 }
 
 impl Step {
-    pub fn new(resource: &str, id: impl Into<String>, outcome: Outcome) -> Self {
-        Step { resource: resource.into(), id: id.into(), outcome, changes: vec![] }
+    pub fn new(resource: Kind, id: impl Into<String>, outcome: Outcome) -> Self {
+        Step { resource, id: id.into(), outcome, changes: vec![] }
     }
 
     /// Of what stood and goes, with what it was.
-    pub fn removed(resource: &str, id: impl Into<String>, what: impl Display) -> Self {
+    pub fn removed(resource: Kind, id: impl Into<String>, what: impl Display) -> Self {
         Step { changes: vec![format!("- {what}")], ..Step::new(resource, id, Outcome::Removed) }
     }
 
     /// Of what stood already: found as wanted, or with these changes.
-    pub fn settled(resource: &str, id: impl Into<String>, changes: Vec<String>) -> Self {
+    pub fn settled(resource: Kind, id: impl Into<String>, changes: Vec<String>) -> Self {
         let outcome = if changes.is_empty() { Outcome::Found } else { Outcome::Changed };
         Step { changes, ..Step::new(resource, id, outcome) }
     }
@@ -62,9 +64,12 @@ mod tests {
     #[test]
     fn what_is_not_made_has_no_id_and_what_is_as_wanted_no_changes() {
         let row = |step: Step| serde_json::to_string(&step).unwrap();
-        assert_eq!(row(Step::new("x", "", Outcome::Created)), r#"{"resource":"x","outcome":"created"}"#);
-        assert_eq!(row(Step::settled("x", "1", vec![])), r#"{"resource":"x","id":"1","outcome":"found"}"#);
-        let changed = Step::settled("x", "1", vec!["a: 1 → 2".into()]);
-        assert_eq!(row(changed), r#"{"resource":"x","id":"1","outcome":"changed","changes":["a: 1 → 2"]}"#);
+        assert_eq!(row(Step::new(Kind::Target, "", Outcome::Created)), r#"{"resource":"target","outcome":"created"}"#);
+        assert_eq!(
+            row(Step::settled(Kind::Target, "1", vec![])),
+            r#"{"resource":"target","id":"1","outcome":"found"}"#
+        );
+        let changed = Step::settled(Kind::Target, "1", vec!["a: 1 → 2".into()]);
+        assert_eq!(row(changed), r#"{"resource":"target","id":"1","outcome":"changed","changes":["a: 1 → 2"]}"#);
     }
 }

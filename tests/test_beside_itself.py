@@ -122,14 +122,14 @@ def test_a_record_that_is_no_lock_is_a_conflict(aws: LocalAws, stack: Stack, wor
 
 def test_one_name_for_two_domains_is_refused_in_time(aws: LocalAws, stack: Stack, world: World) -> None:
     """The security group is made first: who finds it made for another domain stops there."""
-    environment = stack.invoke("check-input", {"input": world.input | {"name": "mine"}})
+    checked = stack.invoke("check-input", {"input": world.input | {"name": "mine"}})
     other = stack.invoke(
         "check-input", {"input": world.input | {"name": "mine", "domain": f"x.{world.domain}"}}
     )
-    stack.invoke("create-alb", {"environment": environment})
+    stack.invoke("create-alb", checked)
     before = snapshot(aws)
     with pytest.raises(Exception, match=r"NotOurs.*domain"):
-        stack.invoke("create-alb", {"environment": other})
+        stack.invoke("create-alb", other)
     assert differences(before, snapshot(aws)) == []
 
 

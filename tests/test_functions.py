@@ -32,15 +32,15 @@ def standing_clock(aws: LocalAws, stack: Stack) -> Iterator[None]:
 
 
 @pytest.fixture
-def environment(stack: Stack, world: World) -> dict:
-    """What check-input makes of the shortest input: what all other functions are given."""
+def checked(stack: Stack, world: World) -> dict:
+    """What check-input answers to the shortest input: what all other functions are given."""
     return stack.invoke("check-input", {"input": world.input})
 
 
 @pytest.fixture
-def built(stack: Stack, environment: dict) -> dict:
-    """The event of a function after create-alb: the environment and what that made."""
-    return {"environment": environment} | stack.invoke("create-alb", {"environment": environment})
+def built(stack: Stack, checked: dict) -> dict:
+    """The event of a function after create-alb, with what that made."""
+    return checked | stack.invoke("create-alb", checked)
 
 
 @pytest.fixture
@@ -83,26 +83,22 @@ def again(aws: LocalAws, stack: Stack, function: str, event: dict, tries: str | 
 
 
 def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> None:
-    environment = stack.invoke("check-input", {"input": world.input})
-    [instance] = environment.pop("instances")
-    assert instance["id"] == world.instances[0]
-    assert world.public_ip in instance["addresses"]
+    checked = stack.invoke("check-input", {"input": world.input})
+    assert set(checked) == {"environment", "seen", "warnings"}
+    environment, seen = checked["environment"], checked["seen"]
+    [target] = environment.pop("targets")
+    assert target["id"] == world.instances[0]
+    assert world.public_ip in target["addresses"]
     assert dict(zip(environment.pop("subnets"), environment.pop("zones"), strict=True)) == dict(
         zip(world.subnets, ZONES, strict=True)
     )
-    at_domain = environment.pop("atDomain")
+    at_domain = seen.pop("atDomain")
     assert [record["values"] for record in at_domain["addresses"]] == [[world.public_ip]]
     assert at_domain["ownership"] is None
-    assert environment == {
-        "stack": "albatross",
-        "region": REGION,
-        "account": ACCOUNT,
-        "tags": {},
-        "name": world.name,
-        "domain": world.domain,
-        "zone": {"id": world.zone, "name": world.domain.partition(".")[2]},
-        "vpc": world.vpc,
-        "groupsToOpen": [world.group],
+    assert seen == {"complete": False, "securityGroup": None}
+    assert checked["warnings"] == []
+    given = {field: value for field, value in environment.pop("input").items() if value is not None}
+    assert given == world.input | {
         "port": 80,
         "healthCheck": {
             "path": "/health",
@@ -112,20 +108,24 @@ def test_check_input_resolves_the_shortest_input(stack: Stack, world: World) -> 
             "unhealthyThreshold": 2,
             "matcher": "200",
         },
-        "allowedCidrs": ["0.0.0.0/0"],
         "tlsPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
         "hstsMaxAge": 300,
         "redirect": 302,
         "dropInvalidHeaders": True,
         "ipAddressType": "ipv4",
-        "certificateArn": None,
         "dns": "takeover",
+        "delegation": "check",
         "onFailure": "rollback",
-        "keepUntil": None,
         "mode": "apply",
-        "complete": False,
-        "securityGroup": None,
-        "warnings": [],
+        "putBack": [],
+    }
+    assert environment == {
+        "owner": {"stack": "albatross", "region": REGION, "account": ACCOUNT},
+        "tags": {},
+        "name": world.name,
+        "zone": {"id": world.zone, "name": world.domain.partition(".")[2]},
+        "vpc": world.vpc,
+        "groupsToOpen": [world.group],
     }
 
 
@@ -135,7 +135,7 @@ def test_check_input_chooses_the_closest_public_zone(stack: Stack, world: World)
     world.hosted_zone(f"x.{world.domain}", VPC=network, HostedZoneConfig={"PrivateZone": True})
     # Nothing hands the closer one on, which is not what this is about.
     event = world.input | {"domain": f"x.{world.domain}", "delegation": "trust"}
-    assert stack.invoke("check-input", {"input": event})["zone"]["id"] == closer
+    assert stack.invoke("check-input", {"input": event})["environment"]["zone"]["id"] == closer
 
 
 def with_field(**fields: object) -> Callable[[World], dict]:
@@ -300,7 +300,7 @@ def test_a_subnet_that_a_load_balancer_does_not_take_is_never_chosen_and_refused
 ) -> None:
     subnet = make(world)
     chosen = stack.invoke("check-input", {"input": world.input | {"zones": "all"}})
-    assert sorted(chosen["subnets"]) == sorted(world.subnets)
+    assert sorted(chosen["environment"]["subnets"]) == sorted(world.subnets)
     given = world.input | {"subnets": [*world.subnets, subnet]}
     message = fails(stack, "check-input", {"input": given}, "InvalidInput")
     assert message.startswith(f"$.subnets[2]: {subnet} ")
@@ -319,10 +319,10 @@ def test_the_load_balancers_own_addresses_do_not_count_against_its_subnets(
 ) -> None:
     full = [world.small_subnet(2, "us-east-1a"), world.small_subnet(3, "us-east-1b")]
     event = {"input": world.input | {"subnets": full}}
-    environment = stack.invoke("check-input", event)
-    stack.invoke("create-alb", {"environment": environment})
+    checked = stack.invoke("check-input", event)
+    stack.invoke("create-alb", checked)
     assert [world.free_addresses(subnet) for subnet in full] == [7, 7]
-    assert stack.invoke("check-input", event)["subnets"] == full
+    assert stack.invoke("check-input", event)["environment"]["subnets"] == full
     # For another environment they are not free.
     event["input"] |= {"name": "other"}
     assert fails(stack, "check-input", event, "InvalidInput").startswith("$.subnets[0]: ")
@@ -345,12 +345,15 @@ def test_dualstack_needs_a_way_in_by_ipv6(aws: LocalAws, stack: Stack, world: Wo
         known["GatewayId"] for known in table["Routes"] if known.get("GatewayId", "").startswith("igw-")
     ]
     ec2.create_route(**route, GatewayId=gateway)
-    assert sorted(stack.invoke("check-input", event)["subnets"]) == sorted(world.subnets)
+    assert sorted(stack.invoke("check-input", event)["environment"]["subnets"]) == sorted(world.subnets)
 
 
 def test_a_comment_is_no_field_of_any_input(stack: Stack, world: World) -> None:
     comment = {"Comment": "Insert your JSON here"}
-    assert stack.invoke("check-input", {"input": world.input | comment})["domain"] == world.domain
+    assert (
+        stack.invoke("check-input", {"input": world.input | comment})["environment"]["input"]["domain"]
+        == world.domain
+    )
     assert night(stack, **comment)["environments"] == []
     assert stack.invoke("teardown", {"input": {"domain": world.domain} | comment})["items"] is not None
     message = fails(stack, "check-input", {"input": comment}, "InvalidInput")
@@ -361,29 +364,33 @@ def test_a_comment_is_no_field_of_any_input(stack: Stack, world: World) -> None:
 
 def test_the_default_group_is_opened_with_its_users_consent(stack: Stack, world: World) -> None:
     event = in_the_default_group(world)
-    assert stack.invoke("check-input", {"input": event | {"openInstanceGroup": True}})["groupsToOpen"] != []
+    assert (
+        stack.invoke("check-input", {"input": event | {"openInstanceGroup": True}})["environment"][
+            "groupsToOpen"
+        ]
+        != []
+    )
     instances = world.aws.client("ec2").describe_instances(InstanceIds=event["instances"])
     [group] = instances["Reservations"][0]["Instances"][0]["SecurityGroups"]
     world.tag(group["GroupId"], "albatross:open", "true")
-    assert stack.invoke("check-input", {"input": event})["groupsToOpen"] == [group["GroupId"]]
+    assert stack.invoke("check-input", {"input": event})["environment"]["groupsToOpen"] == [group["GroupId"]]
 
 
 def test_a_group_that_admits_the_subnets_needs_no_opening(aws: LocalAws, stack: Stack, world: World) -> None:
     aws.client("ec2").authorize_security_group_ingress(
         GroupId=world.group, IpProtocol="tcp", FromPort=80, ToPort=80, CidrIp="10.0.0.0/16"
     )
-    environment = stack.invoke("check-input", {"input": world.input | {"openInstanceGroup": False}})
-    assert environment["groupsToOpen"] == []
+    checked = stack.invoke("check-input", {"input": world.input | {"openInstanceGroup": False}})
+    assert checked["environment"]["groupsToOpen"] == []
 
 
 # --- create-alb --------------------------------------------------------------------------------------------------
 
 
-def test_create_alb_makes_and_then_finds(aws: LocalAws, stack: Stack, environment: dict) -> None:
-    event = {"environment": environment}
-    first = stack.invoke("create-alb", event)
+def test_create_alb_makes_and_then_finds(aws: LocalAws, stack: Stack, checked: dict) -> None:
+    first = stack.invoke("create-alb", checked)
     assert outcomes(first) == MADE_BY_CREATE_ALB
-    second = again(aws, stack, "create-alb", event, tries="CreateSecurityGroup")
+    second = again(aws, stack, "create-alb", checked, tries="CreateSecurityGroup")
     assert {**first, "steps": []} == {**second, "steps": []}
     elb = aws.client("elbv2")
     [listener] = elb.describe_listeners(LoadBalancerArn=first["loadBalancer"]["arn"])["Listeners"]
@@ -391,19 +398,17 @@ def test_create_alb_makes_and_then_finds(aws: LocalAws, stack: Stack, environmen
     assert [action["Type"] for action in listener["DefaultActions"]] == ["forward"]
 
 
-def test_create_alb_follows_the_instances(
-    aws: LocalAws, stack: Stack, world: World, environment: dict
-) -> None:
-    stack.invoke("create-alb", {"environment": environment})
+def test_create_alb_follows_the_instances(aws: LocalAws, stack: Stack, world: World, checked: dict) -> None:
+    stack.invoke("create-alb", checked)
     other = world.instance(world.subnets[1], world.group)
     other_input = world.input | {"instances": [other], "dns": "overwrite"}
     replaced = stack.invoke("check-input", {"input": other_input})
-    answer = stack.invoke("create-alb", {"environment": replaced})
+    answer = stack.invoke("create-alb", replaced)
     assert {"resource": "target", "id": other, "outcome": "created"} in answer["steps"]
     [former] = world.instances
     assert targets(aws, answer) == {former, other}
     assert answer["former"] == {"targets": [{"id": former, "port": 80}], "rules": [], "zones": []}
-    event = {"environment": replaced} | answer
+    event = replaced | answer
     gone = [{"resource": "target", "id": former, "outcome": "removed", "changes": ["- port 80"]}]
     assert stack.invoke("retire-former", event)["steps"] == gone
     assert targets(aws, answer) == {other}
@@ -411,7 +416,7 @@ def test_create_alb_follows_the_instances(
     mark = len(aws.calls())
     assert stack.invoke("retire-former", event)["steps"] == gone
     assert stack.changes(mark) == []
-    assert "former" not in stack.invoke("create-alb", {"environment": replaced})
+    assert "former" not in stack.invoke("create-alb", replaced)
 
 
 def targets(aws: LocalAws, event: dict) -> set[str]:
@@ -425,15 +430,15 @@ def targets(aws: LocalAws, event: dict) -> set[str]:
 
 
 def test_retire_former_closes_rules_when_the_load_balancer_knows_of_its_targets(
-    aws: LocalAws, stack: Stack, world: World, environment: dict
+    aws: LocalAws, stack: Stack, world: World, checked: dict
 ) -> None:
-    stack.invoke("create-alb", {"environment": environment})
+    stack.invoke("create-alb", checked)
     moved = stack.invoke("check-input", {"input": world.input | {"port": 8080}})
-    answer = stack.invoke("create-alb", {"environment": moved})
+    answer = stack.invoke("create-alb", moved)
     [instance] = world.instances
     assert answer["former"]["targets"] == [{"id": instance, "port": 80}]
     assert [rule["rule"]["group"] for rule in answer["former"]["rules"]] == [world.group]
-    event = {"environment": moved} | answer
+    event = moved | answer
     message = fails(stack, "retire-former", event, "TargetsLeaving")
     assert f"{instance} on port 80" in message
     assert open_ports(aws, world.group) == [80, 8080]
@@ -458,34 +463,32 @@ def open_ports(aws: LocalAws, group: str) -> list[int]:
 
 
 def test_request_cert_waits_for_its_records_and_writes_them_once(
-    aws: LocalAws, stack: Stack, world: World, environment: dict
+    aws: LocalAws, stack: Stack, world: World, checked: dict
 ) -> None:
-    event = {"environment": environment}
-    message = fails(stack, "request-cert", event, "CertificatePending")
+    message = fails(stack, "request-cert", checked, "CertificatePending")
     [certificate] = snapshot(aws)["certificate"]
     assert certificate in message
     aws.advance(SETTLED)
-    answer = stack.invoke("request-cert", event)
+    answer = stack.invoke("request-cert", checked)
     assert answer["certificateArn"] == certificate
     assert outcomes(answer) == {"certificate": "found", "validation record": "created"}
     assert [record["Type"] for record in world.records() if record["Type"] == "CNAME"] == ["CNAME"]
-    found = again(aws, stack, "request-cert", event, tries="ChangeResourceRecordSets")
+    found = again(aws, stack, "request-cert", checked, tries="ChangeResourceRecordSets")
     assert found["certificateArn"] == certificate
 
 
-def test_request_cert_takes_the_given_one(aws: LocalAws, stack: Stack, environment: dict) -> None:
+def test_request_cert_takes_the_given_one(aws: LocalAws, stack: Stack, checked: dict) -> None:
     mark = len(aws.calls())
-    answer = stack.invoke(
-        "request-cert", {"environment": environment | {"certificateArn": ABSENT_CERTIFICATE}}
-    )
+    checked["environment"]["input"]["certificateArn"] = ABSENT_CERTIFICATE
+    answer = stack.invoke("request-cert", checked)
     assert answer["certificateArn"] == ABSENT_CERTIFICATE
     assert stack.changes(mark) == []
 
 
-def test_wait_validation_waits_until_issued(aws: LocalAws, stack: Stack, environment: dict) -> None:
-    fails(stack, "request-cert", {"environment": environment}, "CertificatePending")
+def test_wait_validation_waits_until_issued(aws: LocalAws, stack: Stack, checked: dict) -> None:
+    fails(stack, "request-cert", checked, "CertificatePending")
     [certificate] = snapshot(aws)["certificate"]
-    event = {"environment": environment, "certificateArn": certificate, "issued": False}
+    event = checked | {"certificateArn": certificate, "issued": False}
     aws.advance(SETTLED)
     # Its CNAME does not stand yet.
     assert certificate in fails(stack, "wait-validation", event, "CertificatePending")
@@ -498,32 +501,31 @@ def test_wait_validation_waits_until_issued(aws: LocalAws, stack: Stack, environ
 
 
 def test_a_failed_certificate_is_an_error_at_once_with_the_reason(
-    aws: LocalAws, stack: Stack, world: World, environment: dict
+    aws: LocalAws, stack: Stack, world: World, checked: dict
 ) -> None:
     world.put_record({"Type": "CAA", "TTL": 300, "ResourceRecords": [{"Value": '0 issue "letsencrypt.org"'}]})
-    fails(stack, "request-cert", {"environment": environment}, "CertificatePending")
+    fails(stack, "request-cert", checked, "CertificatePending")
     [certificate] = snapshot(aws)["certificate"]
     aws.advance(SETTLED)
     message = fails(
         stack,
         "wait-validation",
-        {"environment": environment, "certificateArn": certificate, "issued": False},
+        checked | {"certificateArn": certificate, "issued": False},
         "CertificateFailed",
     )
     assert certificate in message
     assert "CAA_ERROR" in message
 
 
-def test_a_certificate_that_timed_out_is_replaced(aws: LocalAws, stack: Stack, environment: dict) -> None:
-    event = {"environment": environment}
-    fails(stack, "request-cert", event, "CertificatePending")
+def test_a_certificate_that_timed_out_is_replaced(aws: LocalAws, stack: Stack, checked: dict) -> None:
+    fails(stack, "request-cert", checked, "CertificatePending")
     [dead] = snapshot(aws)["certificate"]
     aws.advance(73 * 3600)
     message = fails(
-        stack, "wait-validation", event | {"certificateArn": dead, "issued": False}, "CertificateFailed"
+        stack, "wait-validation", checked | {"certificateArn": dead, "issued": False}, "CertificateFailed"
     )
     assert "VALIDATION_TIMED_OUT" in message
-    fails(stack, "request-cert", event, "CertificatePending")
+    fails(stack, "request-cert", checked, "CertificatePending")
     assert len(snapshot(aws)["certificate"]) == 2
 
 
@@ -565,7 +567,7 @@ def test_add_https_listener_waits_for_the_certificate(aws: LocalAws, stack: Stac
 
 def test_set_redirect_replaces_in_place_and_then_finds(aws: LocalAws, stack: Stack, certified: dict) -> None:
     http = stack.invoke("add-https-listener", certified)["http"]
-    event = {"environment": certified["environment"], "http": http}
+    event = certified | {"http": http}
     assert outcomes(stack.invoke("set-redirect", event)) == {"redirect to HTTPS": "changed"}
     [listener] = aws.client("elbv2").describe_listeners(ListenerArns=[http["arn"]])["Listeners"]
     [action] = listener["DefaultActions"]
@@ -602,7 +604,7 @@ def test_verify_https_waits_for_the_load_balancer_then_for_the_targets(
 def serving(aws: LocalAws, stack: Stack, certified: dict) -> dict:
     """The event of verify-https when all is well."""
     http = stack.invoke("add-https-listener", certified)["http"]
-    stack.invoke("set-redirect", {"environment": certified["environment"], "http": http})
+    stack.invoke("set-redirect", certified | {"http": http})
     aws.advance(SETTLED)
     return certified
 
@@ -640,7 +642,7 @@ def test_verify_https_proves_all_of_it(aws: LocalAws, stack: Stack, world: World
 @pytest.mark.parametrize("ranges", [["192.0.2.0/24"], ["::/0"], ["0.0.0.0/1", "::/0"]])
 def test_verify_https_skips_what_it_may_not_reach(stack: Stack, serving: dict, ranges: list[str]) -> None:
     """A function has no IPv6, and comes from any address of IPv4."""
-    serving["environment"]["allowedCidrs"] = ranges
+    serving["environment"]["input"]["allowedCidrs"] = ranges
     checks = {check["name"]: check for check in stack.invoke("verify-https", serving)["checks"]}
     skipped = [name for name, check in checks.items() if check["result"] == "skipped"]
     assert skipped == ["https health path", "certificate chain and name", "http redirect"]
@@ -648,12 +650,12 @@ def test_verify_https_skips_what_it_may_not_reach(stack: Stack, serving: dict, r
 
 
 def test_verify_https_asks_where_all_of_ipv4_is_admitted_in_parts(stack: Stack, serving: dict) -> None:
-    serving["environment"]["allowedCidrs"] = ["128.0.0.0/1", "0.0.0.0/1"]
+    serving["environment"]["input"]["allowedCidrs"] = ["128.0.0.0/1", "0.0.0.0/1"]
     assert {check["result"] for check in stack.invoke("verify-https", serving)["checks"]} == {"passed"}
 
 
 def test_verify_https_names_a_status_that_the_matcher_does_not_admit(stack: Stack, serving: dict) -> None:
-    serving["environment"]["healthCheck"]["matcher"] = "204"
+    serving["environment"]["input"]["healthCheck"]["matcher"] = "204"
     message = fails(stack, "verify-https", serving, "HttpsNotServing")
     assert "status 200 OK, and healthCheck.matcher wants 204" in message
 
@@ -736,7 +738,7 @@ def test_point_domain_takes_over_and_then_finds(
     assert alias["AliasTarget"]["HostedZoneId"] == built["loadBalancer"]["canonicalHostedZoneId"]
     again(aws, stack, "point-domain", built, tries="ChangeResourceRecordSets")
     checked = stack.invoke("check-input", {"input": world.input})
-    assert checked["complete"] is True
+    assert checked["seen"]["complete"] is True
 
 
 def test_point_domain_creates_where_nothing_stood(stack: Stack, world: World, built: dict) -> None:
@@ -746,7 +748,7 @@ def test_point_domain_creates_where_nothing_stood(stack: Stack, world: World, bu
 
 
 def test_point_domain_writes_both_kinds_for_dualstack(stack: Stack, world: World, built: dict) -> None:
-    built["environment"]["ipAddressType"] = "dualstack"
+    built["environment"]["input"]["ipAddressType"] = "dualstack"
     stack.invoke("point-domain", built)
     records = world.records(world.domain)
     assert sorted(record["Type"] for record in records) == ["A", "AAAA"]
@@ -823,12 +825,12 @@ def test_find_unfinished_takes_no_other_event(stack: Stack, world: World) -> Non
 
 
 def test_teardown_plans_acts_waits_and_is_done(
-    aws: LocalAws, stack: Stack, world: World, environment: dict
+    aws: LocalAws, stack: Stack, world: World, checked: dict
 ) -> None:
     before = snapshot(aws)
     [lock] = [key for key in before["record"] if key.startswith("_lock.")]
     del before["record"][lock]  # which a teardown gives back
-    stack.invoke("create-alb", {"environment": environment})
+    stack.invoke("create-alb", checked)
     event = {"input": {"domain": world.domain}}
     mark = len(aws.calls())
     plan = stack.invoke("teardown", event)

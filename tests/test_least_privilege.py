@@ -240,15 +240,15 @@ class Executions:
             self.aws.end_faults()
             self._succeed("teardown", {"domain": world.domain, "certificate": "delete"})
         # A plan takes no lock.
-        environment = self.stack.invoke("check-input", {"input": world.input | {"mode": "plan"}})
+        checked = self.stack.invoke("check-input", {"input": world.input | {"mode": "plan"}})
         self.aws.fault("denied", "ChangeResourceRecordSets", "request-cert")
         with pytest.raises(InvocationFailed):
-            self.stack.invoke("request-cert", {"environment": environment})
+            self.stack.invoke("request-cert", checked)
         self.aws.end_faults()
         self._succeed("provision", world.input | {"mode": "plan"})
         answer = self._succeed("provision", world.input).output
-        environment = self.stack.invoke("check-input", {"input": world.input | {"mode": "plan"}})
-        event = {"environment": environment} | self.stack.invoke("create-alb", {"environment": environment})
+        checked = self.stack.invoke("check-input", {"input": world.input | {"mode": "plan"}})
+        event = checked | self.stack.invoke("create-alb", checked)
         self.aws.client("elbv2").modify_listener(
             ListenerArn=answer["httpsListenerArn"], SslPolicy="ELBSecurityPolicy-2016-08"
         )

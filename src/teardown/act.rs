@@ -9,15 +9,17 @@ use futures_util::future::join_all;
 use super::identity::Identity;
 use super::item::{Decision, Item, Outcome};
 use super::list::{Action, LEADS_BEHIND, Listed, Turn};
-use crate::address;
 use crate::aws::Clients;
-use crate::certificate::{self, ValidationRecord};
-use crate::dns::{self, Edit, Restoration, Returned};
-use crate::error::{Codes, Error, Refusal, Result};
-use crate::instance::{self, Consent};
-use crate::load_balancer;
-use crate::security_group;
-use crate::target_group::{self, Beside};
+use crate::error::{Codes, Error, Result};
+use crate::resource::address;
+use crate::resource::certificate;
+use crate::resource::dns::{self, Edit, Restoration};
+use crate::resource::instance::{self, Consent};
+use crate::resource::load_balancer;
+use crate::resource::security_group;
+use crate::resource::target_group::{self, Beside};
+use crate::spec::ids::ValidationRecord;
+use crate::spec::input::Returned;
 
 /// How a list is carried out.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +135,7 @@ impl Acted {
         let (resource, id, decision) = (&listed.item.resource, &listed.item.id, listed.item.decision);
         match done {
             Ok(Done::Ended) => {
-                tracing::info!(resource, id, ?decision);
+                tracing::info!(%resource, id, ?decision);
                 self.gone.insert(action.key().into());
                 // It was planned to be kept for as long as something else used it.
                 if let Some(decision) = action.decision().filter(|_| item.decision == Decision::Keep) {
@@ -142,7 +144,7 @@ impl Acted {
                 }
             }
             Ok(Done::Restored { edits, put_back }) => {
-                tracing::info!(resource, id, ?decision);
+                tracing::info!(%resource, id, ?decision);
                 if let (Action::Records { zone, .. }, Turn::Domain) = (action, action.turn()) {
                     self.at_domain = Some((zone.clone(), edits));
                 }
@@ -158,7 +160,7 @@ impl Acted {
     }
 
     fn refuse(&mut self, item: Item, action: &Action, why: String) {
-        tracing::warn!(resource = item.resource, id = item.id, "{why}");
+        tracing::warn!(resource = %item.resource, id = item.id, "{why}");
         self.refused.insert(action.key().into());
         self.left_behind |= matches!(action, Action::Address { .. } | Action::Instance { .. });
         self.ended.push(item.ended(Outcome::Refused, why));
@@ -224,8 +226,8 @@ async fn user(clients: &Clients, beside: Option<&Beside>, instance: Option<&str>
 /// Ends an instance; EC2 says of a protected one what no look could tell.
 async fn end(client: &ec2::Client, id: &str, consent: Consent) -> Result<Done> {
     match instance::remove(client, id, consent).await {
-        Err(Error::AwsRefused(Refusal { code, message, .. })) if code == "OperationNotPermitted" => {
-            Ok(Done::Kept(format!("EC2 does not end it: {message}")))
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["OperationNotPermitted"]) => {
+            Ok(Done::Kept(format!("EC2 does not end it: {}", refusal.message)))
         }
         other => other.map(|()| Done::Ended),
     }
@@ -259,7 +261,7 @@ async fn restore(
         )));
     }
     match dns::apply(client, zone, &edits, COMMENT).await.unless(no_zone) {
-        Err(Error::AwsRefused(refusal)) if refusal.code == "InvalidChangeBatch" => {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["InvalidChangeBatch"]) => {
             if !restoration.leaving().is_empty() {
                 dns::apply(client, zone, restoration.leaving(), COMMENT).await.unless(no_zone)?;
             }

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::kind::Kind;
 use crate::price::Rate;
 
 /// A teardown execution's input: the environment by name or by domain.
@@ -38,7 +39,7 @@ pub enum CertificatePolicy {
 /// One resource of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    pub resource: String,
+    pub resource: Kind,
     /// Empty where AWS refused to tell what stands.
     pub id: String,
     pub decision: Decision,
@@ -74,8 +75,8 @@ pub enum Outcome {
 }
 
 impl Item {
-    pub fn new(resource: &str, id: impl Into<String>, decision: Decision, reason: impl Into<String>) -> Self {
-        Item { resource: resource.into(), id: id.into(), decision, reason: reason.into(), hourly: None, outcome: None }
+    pub fn new(resource: Kind, id: impl Into<String>, decision: Decision, reason: impl Into<String>) -> Self {
+        Item { resource, id: id.into(), decision, reason: reason.into(), hourly: None, outcome: None }
     }
 
     /// Whether the decision changes anything.
@@ -154,18 +155,23 @@ mod tests {
 
     #[test]
     fn what_is_kept_saves_nothing() {
-        let priced = |decision| Item { hourly: Some("0.005".parse().unwrap()), ..Item::new("", "", decision, "") };
+        let priced =
+            |decision| Item { hourly: Some("0.005".parse().unwrap()), ..Item::new(Kind::Target, "", decision, "") };
         let refused = priced(Decision::Release).ended(Outcome::Refused, "AccessDenied".into());
-        let items =
-            [priced(Decision::Release), priced(Decision::Keep), refused, Item::new("", "", Decision::Remove, "")];
+        let items = [
+            priced(Decision::Release),
+            priced(Decision::Keep),
+            refused,
+            Item::new(Kind::Target, "", Decision::Remove, ""),
+        ];
         assert_eq!(saves(&items).hourly, "0.005".parse().unwrap());
     }
 
     #[test]
     fn what_the_last_listing_lacks_was_done() {
-        let gone = Item::new("load balancer", "lb", Decision::Remove, "");
-        let kept = Item::new("certificate", "c", Decision::Keep, "free");
-        let late = Item::new("instance", "i", Decision::Keep, "no consent");
+        let gone = Item::new(Kind::LoadBalancer, "lb", Decision::Remove, "");
+        let kept = Item::new(Kind::Certificate, "c", Decision::Keep, "free");
+        let late = Item::new(Kind::Instance, "i", Decision::Keep, "no consent");
         let settled = settle(vec![gone, kept.clone()], vec![kept, late]);
         let outcomes: Vec<_> = settled.iter().map(|item| (item.id.as_str(), item.outcome.unwrap())).collect();
         assert_eq!(outcomes, [("lb", Outcome::Done), ("c", Outcome::Kept), ("i", Outcome::Kept)]);
@@ -174,8 +180,8 @@ mod tests {
 
     #[test]
     fn what_was_refused_and_what_is_unknown_is_named() {
-        let refused = Item::new("target group", "tg", Decision::Remove, "ours");
-        let unknown = Item::new("certificate", "", Decision::Unknown, "acm:ListCertificates: AccessDenied");
+        let refused = Item::new(Kind::TargetGroup, "tg", Decision::Remove, "ours");
+        let unknown = Item::new(Kind::Certificate, "", Decision::Unknown, "acm:ListCertificates: AccessDenied");
         let planned = vec![refused.clone().ended(Outcome::Refused, "AccessDenied".into()), unknown];
         let settled = settle(planned, vec![refused]);
         assert_eq!(settled.len(), 2);
@@ -188,10 +194,10 @@ mod tests {
     #[test]
     fn what_stays_with_what_was_refused_is_named_after_it() {
         let item = |resource| Item::new(resource, "", Decision::Remove, "ours");
-        let group = item("target group").ended(Outcome::Kept, "stays with its load balancer".into());
-        let kept = Item::new("certificate", "", Decision::Keep, "free").ended(Outcome::Kept, "free".into());
+        let group = item(Kind::TargetGroup).ended(Outcome::Kept, "stays with its load balancer".into());
+        let kept = Item::new(Kind::Certificate, "", Decision::Keep, "free").ended(Outcome::Kept, "free".into());
         assert_eq!(refusals(&[group.clone(), kept.clone()]), "");
-        let refused = item("load balancer").ended(Outcome::Refused, "AccessDenied".into());
+        let refused = item(Kind::LoadBalancer).ended(Outcome::Refused, "AccessDenied".into());
         assert_eq!(
             refusals(&[group, kept, refused]),
             "load balancer: AccessDenied; target group: stays with its load balancer"

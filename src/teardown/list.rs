@@ -11,25 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::item::{CertificatePolicy, Decision, Input, Item};
-use crate::address::{self, Address, Addresses};
 use crate::aws::{self, Clients};
-use crate::certificate::{self, ValidationRecord};
-use crate::dns::{self, Now, Owner, Ownership, Restoration, Standing};
 use crate::error::{Error, Result};
-use crate::instance::{self, AtTeardown, Consent};
-use crate::load_balancer;
+use crate::kind::Kind;
+use crate::owner::Owner;
 use crate::price;
-use crate::security_group::{self, OpenRule};
-use crate::tags::{self, Tags};
-use crate::target_group::{self, Beside};
-
-/// In the items.
-pub const LOAD_BALANCER: &str = "load balancer";
-pub const TARGET_GROUP: &str = "target group";
-const ADDRESS: &str = "Elastic IP";
-const INSTANCE: &str = "instance";
-const RECORD: &str = "alias record";
-const RULE: &str = "rule that admits the load balancer";
+use crate::resource::address::{self, Address, Addresses};
+use crate::resource::certificate;
+use crate::resource::dns::{self, DomainRecords, Now, Ownership, Restoration};
+use crate::resource::instance::{self, AtTeardown, Consent};
+use crate::resource::load_balancer;
+use crate::resource::security_group::{self, OpenRule};
+use crate::resource::tags::{self, Tags};
+use crate::resource::target_group::{self, Beside};
+use crate::spec::ids::{ValidationRecord, destination};
 
 /// Why the target group stays.
 pub const LEADS_BEHIND: &str = "stays, as it leads the next teardown to the instances behind it";
@@ -124,16 +119,16 @@ impl Action {
 }
 
 impl Listed {
-    fn kept(resource: &str, id: impl Into<String>, reason: impl Into<String>) -> Self {
+    fn kept(resource: Kind, id: impl Into<String>, reason: impl Into<String>) -> Self {
         Listed { item: Item::new(resource, id, Decision::Keep, reason), action: None }
     }
 
-    fn unknown(resource: &str, id: impl Into<String>, reason: impl Into<String>) -> Self {
+    fn unknown(resource: Kind, id: impl Into<String>, reason: impl Into<String>) -> Self {
         Listed { item: Item::new(resource, id, Decision::Unknown, reason), action: None }
     }
 
     fn acted(
-        resource: &str,
+        resource: Kind,
         id: impl Into<String>,
         decision: Decision,
         reason: impl Into<String>,
@@ -159,7 +154,7 @@ impl Listed {
         if self.action.is_none() {
             return self;
         }
-        Listed { item: Item::new(&self.item.resource, self.item.id, decision, why), action: None }
+        Listed { item: Item::new(self.item.resource, self.item.id, decision, why), action: None }
     }
 }
 
@@ -177,7 +172,7 @@ pub struct List {
 
 impl List {
     /// What a read told; what it could not tell is listed as unknown.
-    fn known<T: Default>(&mut self, read: Result<T>, resource: &str, id: impl Into<String>) -> T {
+    fn known<T: Default>(&mut self, read: Result<T>, resource: Kind, id: impl Into<String>) -> T {
         read.unwrap_or_else(|error| {
             self.listed.push(Listed::unknown(resource, id, unknown(&error)));
             if matches!(error, Error::AwsUnavailable(_)) {
@@ -204,7 +199,7 @@ pub async fn list(
     identity: &Identity,
     input: &Input,
     groups: Result<Vec<security_group::Ours>>,
-    standing: impl Future<Output = Result<Option<Standing>>>,
+    standing: impl Future<Output = Result<Option<DomainRecords>>>,
     planned: Option<&[Item]>,
 ) -> Result<List> {
     let Identity { stack, name, .. } = identity;
@@ -216,17 +211,17 @@ pub async fn list(
             ),
         ));
     }
-    let may_go = |resource: &str| {
+    let may_go = |resource: Kind| {
         let goes = |item: &Item| item.resource == resource && item.decision != Decision::Keep;
         planned.is_none_or(|items| items.iter().any(goes))
     };
     // AWS deletes no group that a load balancer stands in or a rule names: where ours has gone, so have they.
     let none_stands = groups.as_ref().is_ok_and(Vec::is_empty);
-    let gone = none_stands && planned.is_some() && may_go(security_group::RESOURCE);
+    let gone = none_stands && planned.is_some() && may_go(Kind::SecurityGroup);
     let (fronts, rules, certificates, standing) = tokio::join!(
         fronts(clients, identity, !gone),
         async { if gone { Ok(vec![]) } else { security_group::open_rules(&clients.ec2, stack, name).await } },
-        async { if may_go(certificate::RESOURCE) { certificates(clients, identity, input).await } else { Ok(vec![]) } },
+        async { if may_go(Kind::Certificate) { certificates(clients, identity, input).await } else { Ok(vec![]) } },
         standing,
     );
     let Fronts { load_balancer, protected, target_group, targets } = fronts;
@@ -238,7 +233,7 @@ pub async fn list(
     tagged.into_iter().try_for_each(|tags| identity.check_domain(tags))?;
 
     let mut list = List::default();
-    let standing = list.known(standing, RECORD, identity.domain.clone().unwrap_or_default());
+    let standing = list.known(standing, Kind::AliasRecord, identity.domain.clone().unwrap_or_default());
     let stays = match &load_balancer {
         Err(_) => Some((Decision::Unknown, "stays, as it is not known whether the load balancer stands")),
         Ok(Some(_)) if protected => {
@@ -246,26 +241,26 @@ pub async fn list(
         }
         Ok(_) => None,
     };
-    let front = list.known(load_balancer, LOAD_BALANCER, "");
+    let front = list.known(load_balancer, Kind::LoadBalancer, "");
     if let (Some(front), true) = (&front, protected) {
         list.kept = Some(format!(
             "deletion protection is on at the load balancer {}; switch it off there to let the environment go",
             front.arn
         ));
     }
-    let behind = list.known(target_group, TARGET_GROUP, "");
+    let behind = list.known(target_group, Kind::TargetGroup, "");
     let unknown_behind = targets.as_ref().err().cloned();
     if let Some(error) = &unknown_behind {
-        list.listed.push(Listed::unknown(ADDRESS, "", unknown(error)));
+        list.listed.push(Listed::unknown(Kind::Address, "", unknown(error)));
     }
-    let ids = list.known(targets, INSTANCE, "");
+    let ids = list.known(targets, Kind::Instance, "");
     let previous = previous(identity, owner, standing.as_ref());
     list.copied = previous.as_ref().is_some_and(Ownership::has_copies);
-    let remembered = previous.iter().flat_map(|ownership| &ownership.previous).flat_map(|one| one.instances.values());
+    let remembered = previous.iter().flat_map(|ownership| &ownership.remembered).flat_map(|one| one.instances.values());
     let (asked, remembers) = (ids.iter().chain(remembered).cloned().collect(), previous.is_some());
     let (addresses, instances) = tokio::join!(
         async {
-            let may_stand = may_go(ADDRESS) || !ids.is_empty() || remembers;
+            let may_stand = may_go(Kind::Address) || !ids.is_empty() || remembers;
             if may_stand { address::find(&clients.ec2, &ids, stack, name).await } else { Ok(Addresses::default()) }
         },
         instance::find(&clients.ec2, &asked),
@@ -278,8 +273,8 @@ pub async fn list(
         instances: instances.as_ref().cloned().map_err(ToString::to_string),
         ends: HashMap::new(),
     };
-    let addresses = list.known(addresses, ADDRESS, "").ours;
-    let mut instances = list.known(instances, INSTANCE, "");
+    let addresses = list.known(addresses, Kind::Address, "").ours;
+    let mut instances = list.known(instances, Kind::Instance, "");
     instances.retain(|instance| ids.contains(&instance.id));
 
     let users = users(clients, input, behind.as_ref(), &addresses, &instances).await;
@@ -299,35 +294,36 @@ pub async fn list(
     list.listed.extend(restoration.map(|(domain, zone, restoration)| {
         let reason = restoration.reason.clone();
         let action = Action::Records { zone, restoration, may_stay };
-        Listed::acted(RECORD, domain, Decision::Restore, reason, action)
+        Listed::acted(Kind::AliasRecord, domain, Decision::Restore, reason, action)
     }));
     list.listed.extend(front.map(|front| listed_load_balancer(&front, &region)));
-    let rules = list.known(rules, RULE, "");
+    let rules = list.known(rules, Kind::Rule, "");
     list.listed.extend(rules.into_iter().map(|rule| {
         let id = format!("{} in {}", rule.id, rule.group);
-        Listed::acted(RULE, id, Decision::Remove, "ours; the group itself is yours", Action::Rule(rule))
+        Listed::acted(Kind::Rule, id, Decision::Remove, "ours; the group itself is yours", Action::Rule(rule))
     }));
     list.listed.extend(listed_addresses);
     list.listed.extend(listed_instances);
-    let is_unknown = |item: &Item| item.decision == Decision::Unknown && [INSTANCE, ADDRESS].contains(&&*item.resource);
+    let is_unknown =
+        |item: &Item| item.decision == Decision::Unknown && [Kind::Instance, Kind::Address].contains(&item.resource);
     let leads = list.listed.iter().any(|listed| is_unknown(&listed.item));
     list.listed.extend(behind.map(|group| {
         let action = Action::TargetGroup(group.arn.clone());
-        let listed = Listed::acted(TARGET_GROUP, group.arn, Decision::Remove, "ours", action);
+        let listed = Listed::acted(Kind::TargetGroup, group.arn, Decision::Remove, "ours", action);
         if leads { listed.staying(Decision::Unknown, LEADS_BEHIND) } else { listed }
     }));
-    let certificates = list.known(certificates, certificate::RESOURCE, "");
+    let certificates = list.known(certificates, Kind::Certificate, "");
     list.listed.extend(certificates);
-    let groups = list.known(groups, security_group::RESOURCE, "");
+    let groups = list.known(groups, Kind::SecurityGroup, "");
     list.listed.extend(groups.into_iter().map(|group| {
         let action = Action::SecurityGroup(group.id.clone());
-        Listed::acted(security_group::RESOURCE, group.id, Decision::Remove, "ours", action)
+        Listed::acted(Kind::SecurityGroup, group.id, Decision::Remove, "ours", action)
     }));
     if let Some((decision, why)) = stays {
         list.listed = list.listed.into_iter().map(|listed| listed.staying(decision, why)).collect();
     }
     if let (Some(why), Some(front)) =
-        (&list.kept, list.listed.iter_mut().find(|listed| listed.item.resource == LOAD_BALANCER))
+        (&list.kept, list.listed.iter_mut().find(|listed| listed.item.resource == Kind::LoadBalancer))
     {
         front.item.reason.clone_from(why);
     }
@@ -356,7 +352,7 @@ async fn fronts(clients: &Clients, identity: &Identity, may_stand: bool) -> Fron
     let group_arn: Vec<String> = group.iter().flatten().filter_map(|group| group.target_group_arn.clone()).collect();
     let arns: Vec<String> = front_arn.chain(group_arn.clone()).collect();
     let (tags, protected, targets) = tokio::join!(
-        load_balancer::tags_of(elb, &arns),
+        tags::by_arn(elb, &arns),
         async {
             match front.as_ref().ok().and_then(|front| front.as_ref()?.load_balancer_arn()) {
                 Some(arn) => load_balancer::is_protected(elb, arn).await,
@@ -403,16 +399,16 @@ pub async fn tags_of_front(clients: &Clients, identity: &Identity) -> Result<Opt
 // --- DNS ---------------------------------------------------------------------------------------------------------
 
 /// The ownership record of the environment, where it remembers a replaced one.
-fn previous(identity: &Identity, owner: &Owner, standing: Option<&Standing>) -> Option<Ownership> {
+fn previous(identity: &Identity, owner: &Owner, standing: Option<&DomainRecords>) -> Option<Ownership> {
     let ownership = Ownership::parse(standing?.ownership.as_ref()?, identity.domain.as_ref()?)?;
-    (ownership.is_of(owner, &identity.name) && !ownership.previous.is_empty()).then_some(ownership)
+    (ownership.is_of(owner, &identity.name) && !ownership.remembered.is_empty()).then_some(ownership)
 }
 
 /// What is to be done at the domain, with that and its zone.
 fn restoration(
     identity: &Identity,
     owner: &Owner,
-    standing: Option<&Standing>,
+    standing: Option<&DomainRecords>,
     load_balancer: Option<&str>,
     destinations: &Destinations,
 ) -> Option<(String, String, Restoration)> {
@@ -439,21 +435,21 @@ impl Destinations {
     /// Where the value of a replaced record leads, which led to `instance` then. An address that is nobody's any more may be a
     /// stranger's tomorrow, who would serve the user's domain.
     fn now(&self, kind: &RrType, value: &str, instance: Option<&str>) -> Now {
-        let destination = instance::destination(value);
-        let ends_with = self.ends.get(&destination);
+        let there = destination(value);
+        let ends_with = self.ends.get(&there);
         let at = |value: String| {
-            let ends_with = self.ends.get(&instance::destination(&value)).cloned();
+            let ends_with = self.ends.get(&destination(&value)).cloned();
             Now::At { value, ends_with }
         };
         // As long as it is not known to be an Elastic IP's it is not known either whether it ends with an instance.
         let elastic = match &self.elastic {
-            Ok(all) => Ok(all.contains(&destination)),
+            Ok(all) => Ok(all.contains(&there)),
             Err(why) => Err(Now::Unknown(why.clone())),
         };
         if let (Some(_), Err(unknown)) = (ends_with, &elastic) {
             return unknown.clone();
         }
-        if let (Some(why), true) = (&self.undecided, self.consented.contains(&destination)) {
+        if let (Some(why), true) = (&self.undecided, self.consented.contains(&there)) {
             return Now::Unknown(why.clone());
         }
         let is_elastic = elastic.as_ref().is_ok_and(|is_elastic| *is_elastic);
@@ -467,14 +463,14 @@ impl Destinations {
             return Now::Unknown(why.clone());
         }
         let present = instance.map(AtTeardown::present).unwrap_or_default();
-        if present.contains(&destination) {
+        if present.contains(&there) {
             return at(value.into());
         }
         if let Err(unknown) = elastic {
             return unknown;
         }
         let Some(instance) = instance else { return Now::Nowhere(format!("instance {id} is gone")) };
-        match present.into_iter().find(|one| instance::is_of_kind(one, kind)) {
+        match present.into_iter().find(|one| dns::is_of_kind(one, kind)) {
             Some(value) => at(value),
             None => Now::Nowhere(format!("instance {id} is {} and has no such address now", instance.state)),
         }
@@ -507,7 +503,7 @@ fn ends(going: &[Listed], addresses: &[Address], instances: &[AtTeardown]) -> Ha
 fn listed_load_balancer(front: &load_balancer::Ours, region: &str) -> Listed {
     let action = Action::LoadBalancer(front.arn.clone());
     let reason = "ours; its listeners go with it";
-    Listed::acted(LOAD_BALANCER, &front.arn, Decision::Remove, reason, action)
+    Listed::acted(Kind::LoadBalancer, &front.arn, Decision::Remove, reason, action)
         .priced(price::load_balancer(region, front.zones))
 }
 
@@ -527,20 +523,20 @@ impl View<'_> {
         if !address.consent {
             let yours =
                 format!("yours; tag it {} = release to release it at teardown ($0.005 an hour)", tags::ON_TEARDOWN);
-            return Listed::kept(ADDRESS, id, yours);
+            return Listed::kept(Kind::Address, id, yours);
         }
         if self.own_only {
-            return Listed::kept(ADDRESS, id, "yours; only a whole teardown touches it");
+            return Listed::kept(Kind::Address, id, "yours; only a whole teardown touches it");
         }
         let action = |beside| Action::Address { address: address.clone(), beside };
         self.unless_used(address.instance.as_deref(), |reason, beside| {
-            Listed::acted(ADDRESS, &id, Decision::Release, reason, action(beside)).priced(price::address())
+            Listed::acted(Kind::Address, &id, Decision::Release, reason, action(beside)).priced(price::address())
         })
     }
 
     fn instance(&self, instance: &AtTeardown, is_protected: bool) -> Listed {
         let id = &instance.id;
-        let kept = |reason: String| Listed::kept(INSTANCE, id, reason);
+        let kept = |reason: String| Listed::kept(Kind::Instance, id, reason);
         let Some(wish) = instance.consent else {
             let how = "stop or terminate to end its charges at teardown";
             return kept(format!("yours; tag it {} = {how}", tags::ON_TEARDOWN));
@@ -561,7 +557,7 @@ impl View<'_> {
         let elastic = self.addresses.iter().any(|address| address.instance.as_ref() == Some(id));
         self.unless_used(Some(id), |reason, beside| {
             let action = Action::Instance { id: id.clone(), consent, beside };
-            let listed = Listed::acted(INSTANCE, id, decision, reason, action);
+            let listed = Listed::acted(Kind::Instance, id, decision, reason, action);
             if elastic || instance.public.is_empty() { listed } else { listed.priced(price::address()) }
         })
     }
@@ -575,7 +571,7 @@ impl View<'_> {
             Err(error) => {
                 let why = format!("what else uses it is not known, so it stays: {error}");
                 let Item { resource, id, .. } = by_consent().item;
-                Listed::unknown(&resource, id, why)
+                Listed::unknown(resource, id, why)
             }
             Ok(users) => match users.get(id) {
                 Some(user) => {
@@ -623,7 +619,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
     let deletes = input.certificate == CertificatePolicy::Delete;
     let stays = |arn: &str| {
         let reason = "free; where it is ours, the next provision uses it, and \"certificate\": \"delete\" deletes it, unless something else uses it";
-        Listed::kept(certificate::RESOURCE, arn, reason)
+        Listed::kept(Kind::Certificate, arn, reason)
     };
     let mut deletable = vec![];
     let mut listed = vec![];
@@ -639,7 +635,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
         let users = certificate.foreign_users(&identity.name);
         if !users.is_empty() {
             let used = format!("used by {}", users.join(", "));
-            listed.push(Listed::kept(certificate::RESOURCE, &certificate.arn, used));
+            listed.push(Listed::kept(Kind::Certificate, &certificate.arn, used));
         } else if certificate::is_dead(&certificate.status) {
             deletable.push((format!("{}: it never recovers", certificate.status), certificate));
         } else if deletes {
@@ -665,7 +661,7 @@ async fn certificates(clients: &Clients, identity: &Identity, input: &Input) -> 
         taken.extend(records.iter().cloned());
         let arn = certificate.arn;
         let action = Action::Certificate { arn: arn.clone(), zone: identity.zone.clone(), records };
-        listed.push(Listed::acted(certificate::RESOURCE, arn, Decision::Remove, reason, action));
+        listed.push(Listed::acted(Kind::Certificate, arn, Decision::Remove, reason, action));
     }
     Ok(listed)
 }
