@@ -79,7 +79,7 @@ async fn find(clients: &Clients, event: Event) -> Result<Answer> {
 /// it is deleted last. Returns beside them what AWS said, where it refuses to list the groups.
 async fn standing(clients: &Clients, stack: &str) -> Result<(Vec<Standing>, Option<String>)> {
     let (load_balancers, groups) =
-        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::ours(&clients.ec2, stack, None));
+        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::tagged(&clients.ec2, stack, None));
     let load_balancers = load_balancers?;
     let (groups, unknown) = match groups {
         Err(error @ Error::AwsRefused(_)) => (vec![], Some(error.to_string())),

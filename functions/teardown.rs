@@ -101,7 +101,7 @@ async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
 /// its id, so that what is read of them too early is harmless.
 struct Known {
     identity: Identity,
-    groups: Result<Vec<security_group::Ours>>,
+    groups: Result<Vec<security_group::Tagged>>,
     /// Why its hosted zone is not known, where AWS refuses to tell.
     no_zone: Option<Error>,
 }
@@ -271,7 +271,7 @@ impl Call<'_> {
     }
 
     /// The groups of the environment, whose name is known.
-    async fn groups(&self, mut identity: Identity) -> Result<(Identity, Result<Vec<security_group::Ours>>)> {
+    async fn groups(&self, mut identity: Identity) -> Result<(Identity, Result<Vec<security_group::Tagged>>)> {
         let input = Input { name: Some(identity.name.clone()), ..self.input.clone() };
         let groups = unless_bad(identity::groups(self.clients, &mut identity, &input).await)?;
         Ok((identity, groups))
@@ -280,7 +280,7 @@ impl Call<'_> {
     async fn list(
         &self,
         identity: &Identity,
-        groups: Result<Vec<security_group::Ours>>,
+        groups: Result<Vec<security_group::Tagged>>,
         seen: Option<DomainRecords>,
         no_zone: Option<Error>,
         planned: Option<&[Item]>,

@@ -16,6 +16,7 @@ pub mod lambda;
 pub mod metric;
 pub mod owner;
 pub mod price;
+pub mod provision;
 pub mod resource;
 pub mod schedule;
 pub mod spec;

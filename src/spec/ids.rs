@@ -4,14 +4,31 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::names;
+
 /// What others know of a load balancer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancerIds {
     pub arn: String,
     pub dns_name: String,
     /// The hosted zone that AWS has for the load balancer's own DNS name. An alias record names it.
     pub canonical_hosted_zone_id: String,
+}
+
+impl LoadBalancerIds {
+    /// Stands for one that is to be made, whose ids nobody knows yet.
+    pub fn to_be_made(name: &str) -> Self {
+        let id = names::to_be_made(name);
+        LoadBalancerIds { arn: id.clone(), dns_name: id.clone(), canonical_hosted_zone_id: id }
+    }
+}
+
+/// A target group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetGroupIds {
+    pub arn: String,
+    pub vpc: String,
 }
 
 /// A public hosted zone.

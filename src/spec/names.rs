@@ -23,6 +23,11 @@ pub fn security_group(environment: &str) -> String {
     load_balancer(environment)
 }
 
+/// What a plan writes for the id of what is to be made: AWS gives ids as it makes things.
+pub fn to_be_made(name: &str) -> String {
+    format!("<{name}>")
+}
+
 /// The end of the names of target groups.
 pub const TARGET_GROUP_SUFFIX: &str = "-target-group";
 

@@ -16,9 +16,9 @@ use crate::resource::certificate;
 use crate::resource::dns::{self, Edit, Restoration};
 use crate::resource::instance::{self, Consent};
 use crate::resource::load_balancer;
-use crate::resource::security_group;
-use crate::resource::target_group::{self, Beside};
-use crate::spec::ids::ValidationRecord;
+use crate::resource::security_group::{self, rule};
+use crate::resource::{target, target_group};
+use crate::spec::ids::{TargetGroupIds, ValidationRecord};
 use crate::spec::input::Returned;
 
 /// How a list is carried out.
@@ -204,7 +204,7 @@ async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, acte
             }
             return end(ec2, id, *consent).await;
         }
-        Action::Rule(rule) => security_group::close(ec2, rule).await,
+        Action::Rule(open) => rule::remove(ec2, open).await,
         Action::TargetGroup(arn) => target_group::remove(elb, arn).await,
         Action::SecurityGroup(id) => security_group::remove(ec2, id).await,
         Action::Certificate { arn, zone, records } => {
@@ -217,9 +217,9 @@ async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, acte
 }
 
 /// What still uses an instance beside the environment.
-async fn user(clients: &Clients, beside: Option<&Beside>, instance: Option<&str>) -> Result<Option<String>> {
+async fn user(clients: &Clients, beside: Option<&TargetGroupIds>, instance: Option<&str>) -> Result<Option<String>> {
     let (Some(beside), Some(id)) = (beside, instance) else { return Ok(None) };
-    let users = target_group::users(&clients.elb, beside, &HashSet::from([id.to_owned()])).await?;
+    let users = target::users(&clients.elb, beside, &HashSet::from([id.to_owned()])).await?;
     Ok(users.get(id).map(|user| format!("{user} uses it")))
 }
 

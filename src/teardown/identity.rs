@@ -74,14 +74,14 @@ impl Identity {
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where several environments have the domain, or the input's domain is not the environment's.
-pub async fn groups(clients: &Clients, identity: &mut Identity, input: &Input) -> Result<Vec<security_group::Ours>> {
+pub async fn groups(clients: &Clients, identity: &mut Identity, input: &Input) -> Result<Vec<security_group::Tagged>> {
     let groups = match (&input.name, &identity.domain) {
         (None, Some(domain)) => {
             let found = security_group::of_domain(&clients.ec2, &identity.stack, domain).await?;
             identity.name = name_of(&found, domain)?.unwrap_or_else(|| identity.name.clone());
             found
         }
-        _ => security_group::ours(&clients.ec2, &identity.stack, Some(&identity.name)).await?,
+        _ => security_group::tagged(&clients.ec2, &identity.stack, Some(&identity.name)).await?,
     };
     if let Some(group) = groups.first() {
         identity.learn(&group.tags)?;
@@ -90,7 +90,7 @@ pub async fn groups(clients: &Clients, identity: &mut Identity, input: &Input) -
 }
 
 /// The one environment of a domain; `None` where none has a group.
-fn name_of(groups: &[security_group::Ours], domain: &str) -> Result<Option<String>> {
+fn name_of(groups: &[security_group::Tagged], domain: &str) -> Result<Option<String>> {
     let names: BTreeSet<&str> = groups.iter().filter_map(|group| group.tags.get(tags::ENVIRONMENT)).collect();
     if names.len() > 1 {
         let names = names.into_iter().collect::<Vec<_>>().join(" and ");
@@ -115,7 +115,7 @@ pub fn find_name(identity: &mut Identity, owner: &Owner, standing: &DomainRecord
 /// As [`Call`](crate::error::Call) sorts AWS's.
 pub async fn elsewhere(clients: &Clients, identity: &Identity) -> Result<Option<String>> {
     let Identity { stack, name, domain, .. } = identity;
-    for group in security_group::ours(&clients.ec2, stack, None).await? {
+    for group in security_group::tagged(&clients.ec2, stack, None).await? {
         let (Some(other), Some(fronts)) = (group.tags.get(tags::ENVIRONMENT), group.tags.get(tags::DOMAIN)) else {
             continue;
         };
@@ -223,9 +223,9 @@ pub async fn unlock(clients: &Clients, owner: &Owner, identity: &Identity, run: 
 mod tests {
     use super::*;
 
-    fn group(name: &str) -> security_group::Ours {
+    fn group(name: &str) -> security_group::Tagged {
         let tags = [(tags::ENVIRONMENT, name), (tags::DOMAIN, "api.example.com"), (tags::ZONE, "Z1")];
-        security_group::Ours {
+        security_group::Tagged {
             id: "sg-1".into(),
             name: String::new(),
             vpc: String::new(),

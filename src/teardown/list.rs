@@ -21,10 +21,11 @@ use crate::resource::certificate;
 use crate::resource::dns::{self, DomainRecords, Now, Ownership, Restoration};
 use crate::resource::instance::{self, AtTeardown, Consent};
 use crate::resource::load_balancer;
-use crate::resource::security_group::{self, OpenRule};
+use crate::resource::security_group;
+use crate::resource::security_group::rule::{self, OpenRule};
 use crate::resource::tags::{self, Tags};
-use crate::resource::target_group::{self, Beside};
-use crate::spec::ids::{ValidationRecord, destination};
+use crate::resource::{target, target_group};
+use crate::spec::ids::{TargetGroupIds, ValidationRecord, destination};
 
 /// Why the target group stays.
 pub const LEADS_BEHIND: &str = "stays, as it leads the next teardown to the instances behind it";
@@ -49,12 +50,12 @@ pub enum Action {
     /// `beside`: something else used it as it was listed, and may use it no more.
     Address {
         address: Address,
-        beside: Option<Beside>,
+        beside: Option<TargetGroupIds>,
     },
     Instance {
         id: String,
         consent: Consent,
-        beside: Option<Beside>,
+        beside: Option<TargetGroupIds>,
     },
     TargetGroup(String),
     /// With the validation records that nothing else needs.
@@ -198,7 +199,7 @@ pub async fn list(
     owner: &Owner,
     identity: &Identity,
     input: &Input,
-    groups: Result<Vec<security_group::Ours>>,
+    groups: Result<Vec<security_group::Tagged>>,
     standing: impl Future<Output = Result<Option<DomainRecords>>>,
     planned: Option<&[Item]>,
 ) -> Result<List> {
@@ -220,7 +221,7 @@ pub async fn list(
     let gone = none_stands && planned.is_some() && may_go(Kind::SecurityGroup);
     let (fronts, rules, certificates, standing) = tokio::join!(
         fronts(clients, identity, !gone),
-        async { if gone { Ok(vec![]) } else { security_group::open_rules(&clients.ec2, stack, name).await } },
+        async { if gone { Ok(vec![]) } else { rule::find(&clients.ec2, stack, name).await } },
         async { if may_go(Kind::Certificate) { certificates(clients, identity, input).await } else { Ok(vec![]) } },
         standing,
     );
@@ -308,8 +309,8 @@ pub async fn list(
         |item: &Item| item.decision == Decision::Unknown && [Kind::Instance, Kind::Address].contains(&item.resource);
     let leads = list.listed.iter().any(|listed| is_unknown(&listed.item));
     list.listed.extend(behind.map(|group| {
-        let action = Action::TargetGroup(group.arn.clone());
-        let listed = Listed::acted(Kind::TargetGroup, group.arn, Decision::Remove, "ours", action);
+        let action = Action::TargetGroup(group.ids.arn.clone());
+        let listed = Listed::acted(Kind::TargetGroup, group.ids.arn, Decision::Remove, "ours", action);
         if leads { listed.staying(Decision::Unknown, LEADS_BEHIND) } else { listed }
     }));
     let certificates = list.known(certificates, Kind::Certificate, "");
@@ -332,10 +333,10 @@ pub async fn list(
 
 /// The load balancer and the target group of the environment's name where they are ours; somebody else's are left out.
 struct Fronts {
-    load_balancer: Result<Option<load_balancer::Ours>>,
+    load_balancer: Result<Option<load_balancer::Tagged>>,
     /// By deletion protection.
     protected: Result<bool>,
-    target_group: Result<Option<target_group::Ours>>,
+    target_group: Result<Option<target_group::Tagged>>,
     /// Ids of the instances that are its targets.
     targets: Result<HashSet<String>>,
 }
@@ -361,7 +362,7 @@ async fn fronts(clients: &Clients, identity: &Identity, may_stand: bool) -> Fron
         },
         async {
             match group_arn.first() {
-                Some(arn) => target_group::instances(elb, arn).await,
+                Some(arn) => target::instances(elb, arn).await,
                 None => Ok(HashSet::new()),
             }
         },
@@ -373,11 +374,11 @@ async fn fronts(clients: &Clients, identity: &Identity, may_stand: bool) -> Fron
     };
     let load_balancer = front.and_then(|front| {
         let tags = ours(front.as_ref().and_then(|front| front.load_balancer_arn()))?;
-        Ok(front.zip(tags).map(|(front, tags)| load_balancer::Ours::of(&front, tags)))
+        Ok(front.zip(tags).map(|(front, tags)| load_balancer::Tagged::of(&front, tags)))
     });
     let target_group = group.and_then(|group| {
         let tags = ours(group.as_ref().and_then(|group| group.target_group_arn()))?;
-        Ok(group.zip(tags).map(|(group, tags)| target_group::Ours::of(&group, tags)))
+        Ok(group.zip(tags).map(|(group, tags)| target_group::Tagged::of(&group, tags)))
     });
     let targets = match &target_group {
         Ok(Some(_)) => targets,
@@ -500,7 +501,7 @@ fn ends(going: &[Listed], addresses: &[Address], instances: &[AtTeardown]) -> Ha
 
 // --- What is decided ---------------------------------------------------------------------------------------------
 
-fn listed_load_balancer(front: &load_balancer::Ours, region: &str) -> Listed {
+fn listed_load_balancer(front: &load_balancer::Tagged, region: &str) -> Listed {
     let action = Action::LoadBalancer(front.arn.clone());
     let reason = "ours; its listeners go with it";
     Listed::acted(Kind::LoadBalancer, &front.arn, Decision::Remove, reason, action)
@@ -514,7 +515,7 @@ struct View<'a> {
     /// What else uses an instance, by its id.
     users: &'a Result<HashMap<String, String>>,
     /// The environment's target group.
-    behind: Option<&'a target_group::Ours>,
+    behind: Option<&'a target_group::Tagged>,
 }
 
 impl View<'_> {
@@ -564,7 +565,7 @@ impl View<'_> {
 
     /// As listed by the user's consent, unless something else uses the instance: it may use it no more when its turn comes,
     /// as where a night takes down both.
-    fn unless_used(&self, instance: Option<&str>, listed: impl Fn(&str, Option<Beside>) -> Listed) -> Listed {
+    fn unless_used(&self, instance: Option<&str>, listed: impl Fn(&str, Option<TargetGroupIds>) -> Listed) -> Listed {
         let by_consent = || listed("you consented by tag", None);
         let Some(id) = instance else { return by_consent() };
         match self.users {
@@ -576,7 +577,7 @@ impl View<'_> {
             Ok(users) => match users.get(id) {
                 Some(user) => {
                     let why = format!("{user} uses it");
-                    listed("", self.behind.map(target_group::Ours::beside)).unless_still(why)
+                    listed("", self.behind.map(|group| group.ids.clone())).unless_still(why)
                 }
                 None => by_consent(),
             },
@@ -588,7 +589,7 @@ impl View<'_> {
 async fn users(
     clients: &Clients,
     input: &Input,
-    behind: Option<&target_group::Ours>,
+    behind: Option<&target_group::Tagged>,
     addresses: &[Address],
     instances: &[AtTeardown],
 ) -> Result<HashMap<String, String>> {
@@ -597,9 +598,7 @@ async fn users(
         addresses.iter().filter(|address| address.consent).filter_map(|address| address.instance.clone());
     let ids: HashSet<String> = ending.chain(of_addresses).collect();
     match behind {
-        Some(behind) if !ids.is_empty() && !input.own_only => {
-            target_group::users(&clients.elb, &behind.beside(), &ids).await
-        }
+        Some(behind) if !ids.is_empty() && !input.own_only => target::users(&clients.elb, &behind.ids, &ids).await,
         _ => Ok(HashMap::new()),
     }
 }
