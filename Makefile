@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz worlds crash-matrix fleet bench bench-build local-aws build lint clean
+.PHONY: help demo test unit one fuzz worlds crash-matrix fleet bench bench-build local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -24,9 +24,18 @@ help: ## List the targets
 demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=file.json are yours
 	@.venv/bin/python -m harness.demo $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(INPUT),--input '$(INPUT)')
 
+# A core each, and a local AWS each.
 test: build lint $(NODE) ## Run everything: lints, unit tests, each function, end to end
 	cargo test --lib --target $(TARGET)
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+unit: ## Run the unit tests of the Rust code alone: seconds, once it is compiled
+	cargo test --lib --target $(TARGET)
+
+one: $(VENV) ## Run the tests with TEST=… in their names, in Rust and in Python
+	$(if $(TEST),,$(error TEST=… is a part of the test's name))
+	cargo test --quiet --lib --target $(TARGET) '$(TEST)'
+	.venv/bin/pytest -k '$(TEST)' || [ $$? = 5 ] # 5: it has none of that name
 
 fuzz: ## Give the input parsers a million random inputs each; CASES=… is yours
 	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib --target $(TARGET) input_fuzz -- --nocapture

@@ -8,7 +8,7 @@ use albatross::error::{Error, Result};
 use albatross::lambda;
 use albatross::owner::Owner;
 use albatross::resource::certificate::Certificate;
-use albatross::resource::dns::{Around, AtDomain, Public, Resolver, lock};
+use albatross::resource::dns::{Around, Public, Resolver, SeenRecords, lock};
 use albatross::resource::network::Subnet;
 use albatross::resource::security_group::Tagged;
 use albatross::resource::seen::Seen;
@@ -136,7 +136,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Answer> {
     let resolver = Resolver::of_this_machine();
     let mut facts = Facts::read(clients, &resolver, &input).await?;
     let mut warnings = facts.check_domain(&input)?;
-    let standing = facts.around.standing();
+    let standing = facts.around.at_domain();
     let made = facts.around.copies(&owner, &name)?;
     let own_groups = facts.own_groups(&owner, &name);
     network::mark_stood_in(ec2, &mut facts.subnets, own_groups.first().map(|group| group.id.as_str())).await?;
@@ -145,7 +145,7 @@ async fn check(clients: &Clients, event: Event) -> Result<Answer> {
     let seen = Seen {
         complete: dns::is_owned(&environment.owner, &name, environment.domain(), &standing),
         security_group: own_groups.into_iter().next().map(|group| group.id),
-        at_domain: AtDomain::of(&standing, &made, facts.around.is_validated()),
+        at_domain: SeenRecords::of(&standing, &made, facts.around.is_validated()),
     };
     warnings.extend(check_issuance(clients, &resolver, &facts, &environment, &seen).await?);
     let is_claimable = dns::is_claimable(&environment, &standing);

@@ -58,7 +58,7 @@ async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Found>> {
     let stack = lambda::stack();
     let groups = security_group::tagged(&clients.ec2, &stack, Some(&wish.name)).await?;
     let Some(zone) = zone(clients, &groups, &wish).await? else { return Ok(None) };
-    let standing = dns::standing(&clients.route53, &zone, &wish.domain).await?;
+    let standing = dns::domain_records(&clients.route53, &zone, &wish.domain).await?;
     let holder = standing.lock.as_ref().and_then(lock::holder);
     let left_locked = holder.as_ref() == Some(&ended.execution_arn);
     if groups.is_empty() && !left_locked {

@@ -7,7 +7,7 @@ use albatross::kind::Kind;
 use albatross::lambda;
 use albatross::owner::Owner;
 use albatross::resource::dns;
-use albatross::resource::dns::Standing;
+use albatross::resource::dns::DomainRecords;
 use albatross::resource::dns::lock;
 use albatross::resource::security_group;
 use albatross::spec::input::Returned;
@@ -281,7 +281,7 @@ impl Call<'_> {
         &self,
         identity: &Identity,
         groups: Result<Vec<security_group::Tagged>>,
-        seen: Option<Standing>,
+        seen: Option<DomainRecords>,
         no_zone: Option<Error>,
         planned: Option<&[Item]>,
     ) -> Result<List> {

@@ -13,8 +13,10 @@ import re
 import socket
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -313,6 +315,23 @@ def end_stopped_executions() -> None:
     stepfunctions._add_event, stepfunctions._run_execution = add, run
 
 
+def start_executions_at_once() -> None:
+    """An execution begins as soon as it is started; MiniStack lets each sleep for 0.15 s before."""
+    from ministack.services import stepfunctions
+
+    run_execution, beginning = stepfunctions._run_execution, threading.local()
+
+    def sleep(seconds):
+        if not vars(beginning).pop("it_is", False):
+            time.sleep(seconds)
+
+    def run(arn):
+        beginning.it_is = True
+        run_execution(arn)
+
+    stepfunctions._run_execution, stepfunctions.time = run, SimpleNamespace(**vars(time) | {"sleep": sleep})
+
+
 def wait_scale(speed: float) -> float:
     """Real seconds per second of a Step Functions wait; under a stopped clock waits take their real time."""
     return 0.0 if math.isinf(speed) else 1 / speed if speed else 1.0
@@ -379,6 +398,7 @@ async def serve(listener: socket.socket) -> None:
     tell_of_failed_children()
     refuse_long_names()
     complete_histories()
+    start_executions_at_once()
     end_stopped_executions()
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]

@@ -18,12 +18,11 @@ from urllib.parse import urljoin, urlsplit
 import dns.exception
 
 from .local import LocalAws
+from .waiting import PATIENCE_SECONDS
 
 PORTS = {"http": 80, "https": 443}
 MOST_REDIRECTS = 5
 TIMEOUT_SECONDS = 5
-# Far above what so many visits take: a bound, not a measure.
-PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)

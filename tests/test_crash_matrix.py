@@ -28,4 +28,4 @@ def test_every_crash_is_survived(aws: LocalAws, stack: Stack, capsys: pytest.Cap
         console = Console(highlight=False)
         console.print(f"\na sample of {len(every)} points, CRASH_SEED={seed}")
         show(console, results)
-    assert [str(result) for result in results if not result.survived] == []
+    assert [str(result) for result in results if not result.survived] == [], f"CRASH_SEED={seed}"

@@ -45,7 +45,7 @@ def test_what_costs_goes_whatever_call_is_denied_for_good(
         console = Console(highlight=False)
         console.print(f"\na sample of the denial matrix, DENIAL_SEED={seed}")
         show(console, results)
-    assert [str(result) for result in results if not result.survived] == []
+    assert [str(result) for result in results if not result.survived] == [], f"DENIAL_SEED={seed}"
 
 
 class Standing:

@@ -1,5 +1,6 @@
 """For the tests of the local AWS itself: its clock stands still, and moves only when a test says so."""
 
+import math
 import uuid
 from collections.abc import Iterator
 
@@ -13,6 +14,20 @@ from .support import Network, Zone
 def aws() -> Iterator[LocalAws]:
     with LocalAws(speed=0) as local:
         yield local
+
+
+@pytest.fixture(scope="session")
+def another() -> Iterator[LocalAws]:
+    with LocalAws() as local:
+        yield local
+
+
+@pytest.fixture
+def own(another: LocalAws) -> LocalAws:
+    """One more, on which nothing takes time: an empty account that a test may reset, as nobody else works in it."""
+    another.reset()
+    another.speed = math.inf
+    return another
 
 
 @pytest.fixture

@@ -195,12 +195,11 @@ def test_a_name_may_be_said_to_be_delegated_away(aws, zone):
     assert aws.ask(f"www.{zone.domain}") == ["192.0.2.2"]
 
 
-def test_a_reset_forgets_zones_and_delegations():
-    with LocalAws() as own:
-        zone = Zone(own, "w1.test")
-        own.delegate(zone.domain, ["ns1.elsewhere.example."])
-        own.reset()
-        assert code(own.query(zone.domain, "NS")) == "NXDOMAIN"
+def test_a_reset_forgets_zones_and_delegations(own: LocalAws):
+    zone = Zone(own, "w1.test")
+    own.delegate(zone.domain, ["ns1.elsewhere.example."])
+    own.reset()
+    assert code(own.query(zone.domain, "NS")) == "NXDOMAIN"
 
 
 # --- Load balancers and instances --------------------------------------------------------------------------------

@@ -173,10 +173,9 @@ def test_who_is_no_function_is_not_killed(aws):
     assert vpcs(aws) == before + 1
 
 
-def test_a_reset_ends_faults():
-    with LocalAws() as own:
-        own.fault("denied")
-        own.reset()
-        assert own.struck() == 0
-        with refused("NoSuchHostedZone"):
-            own.client("route53").get_hosted_zone(Id="Z000")
+def test_a_reset_ends_faults(own: LocalAws):
+    own.fault("denied")
+    own.reset()
+    assert own.struck() == 0
+    with refused("NoSuchHostedZone"):
+        own.client("route53").get_hosted_zone(Id="Z000")

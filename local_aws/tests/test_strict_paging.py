@@ -152,13 +152,12 @@ def test_less_may_be_asked_for_and_more_is_not_given(aws, name):
     assert len(ask(MaxItems="100")["HostedZones"]) == 2
 
 
-def test_a_reset_brings_back_pages_of_aws_size():
-    with LocalAws() as own:
-        own.page_size = 1
-        assert len(own.client("ec2").describe_subnets()["Subnets"]) == 1
-        own.reset()
-        assert own.page_size is None
-        assert len(own.client("ec2").describe_subnets()["Subnets"]) > 1
+def test_a_reset_brings_back_pages_of_aws_size(own: LocalAws):
+    own.page_size = 1
+    assert len(own.client("ec2").describe_subnets()["Subnets"]) == 1
+    own.reset()
+    assert own.page_size is None
+    assert len(own.client("ec2").describe_subnets()["Subnets"]) > 1
 
 
 def test_an_unknown_setting_is_refused(aws):

@@ -27,26 +27,25 @@ def described(network: Network, subnet: str) -> dict:
 # What subnets and zones say of themselves
 
 
-def test_a_local_zone_is_there_after_opting_in():
-    with LocalAws() as own:
-        network = Network(own)
+def test_a_local_zone_is_there_after_opting_in(own: LocalAws):
+    network = Network(own)
 
-        def zones(**options) -> dict[str, dict]:
-            found = network.ec2.describe_availability_zones(**options)["AvailabilityZones"]
-            return {zone["ZoneName"]: zone for zone in found}
+    def zones(**options) -> dict[str, dict]:
+        found = network.ec2.describe_availability_zones(**options)["AvailabilityZones"]
+        return {zone["ZoneName"]: zone for zone in found}
 
-        assert LOCAL_ZONE not in zones()
-        assert zones(AllAvailabilityZones=True)[LOCAL_ZONE]["OptInStatus"] == "not-opted-in"
-        with refused("InvalidParameterValue"):
-            network.subnet("-bos-1a")
-        opt_in(network)
-        assert zones()["us-east-1a"]["ZoneType"] == "availability-zone"
-        local = zones()[LOCAL_ZONE]
-        assert (local["ZoneType"], local["OptInStatus"]) == ("local-zone", "opted-in")
-        assert (local["ZoneId"], local["GroupName"]) == ("use1-bos1-az1", "us-east-1-bos-1")
-        found = described(network, network.subnet("-bos-1a"))
-        assert (found["AvailabilityZone"], found["AvailabilityZoneId"]) == (LOCAL_ZONE, "use1-bos1-az1")
-        assert (found["DefaultForAz"], found["MapPublicIpOnLaunch"]) == (False, False)
+    assert LOCAL_ZONE not in zones()
+    assert zones(AllAvailabilityZones=True)[LOCAL_ZONE]["OptInStatus"] == "not-opted-in"
+    with refused("InvalidParameterValue"):
+        network.subnet("-bos-1a")
+    opt_in(network)
+    assert zones()["us-east-1a"]["ZoneType"] == "availability-zone"
+    local = zones()[LOCAL_ZONE]
+    assert (local["ZoneType"], local["OptInStatus"]) == ("local-zone", "opted-in")
+    assert (local["ZoneId"], local["GroupName"]) == ("use1-bos1-az1", "us-east-1-bos-1")
+    found = described(network, network.subnet("-bos-1a"))
+    assert (found["AvailabilityZone"], found["AvailabilityZoneId"]) == (LOCAL_ZONE, "use1-bos1-az1")
+    assert (found["DefaultForAz"], found["MapPublicIpOnLaunch"]) == (False, False)
 
 
 def test_a_subnet_of_an_outpost_says_so(network):
@@ -182,8 +181,8 @@ def test_where_public_access_is_blocked_it_never_gets_active(aws, network, name,
     assert outside.describe()["State"]["Code"] == "active"
 
 
-def test_a_world_has_subnets_that_elb_does_not_like():
-    with LocalAws() as own, World(own) as world:
+def test_a_world_has_subnets_that_elb_does_not_like(own: LocalAws):
+    with World(own) as world:
         assert world.free_addresses(world.small_subnet(3, "us-east-1a")) == 8
         network = Network(own)
         assert described(network, world.local_zone_subnet(4))["AvailabilityZone"] == LOCAL_ZONE

@@ -165,13 +165,13 @@ def test_all_callers_share_and_each_region_has_its_own(aws):
     aws.client("acm", "eu-west-1").list_certificates()
 
 
-def test_off_until_switched_on_and_after_a_reset():
-    with LocalAws(speed=0) as own:
-        client = own.client("acm")
-        for again in (True, False):
-            for _ in range(20):
-                client.list_certificates()
-            if again:
-                own.throttle()
-                passes(client, "list_certificates", 200)
-                own.reset()
+def test_off_until_switched_on_and_after_a_reset(own: LocalAws):
+    own.speed = 0
+    client = own.client("acm")
+    for again in (True, False):
+        for _ in range(20):
+            client.list_certificates()
+        if again:
+            own.throttle()
+            passes(client, "list_certificates", 200)
+            own.reset()

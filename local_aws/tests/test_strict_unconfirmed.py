@@ -103,8 +103,7 @@ def test_each_fact_has_its_own_answer(aws, network, name):
     assert len(pairs) == 4
 
 
-def test_a_reset_brings_back_the_likeliest():
-    with LocalAws() as own:
-        own.seed = 7
-        own.reset()
-        assert own.seed == 0
+def test_a_reset_brings_back_the_likeliest(own: LocalAws):
+    own.seed = 7
+    own.reset()
+    assert own.seed == 0

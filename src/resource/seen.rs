@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dns::AtDomain;
+use super::dns::SeenRecords;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,5 +12,5 @@ pub struct Seen {
     /// Id of the load balancer's security group, where it stands.
     pub security_group: Option<String>,
     /// As it stood before the lock was taken.
-    pub at_domain: AtDomain,
+    pub at_domain: SeenRecords,
 }

@@ -9,7 +9,7 @@ use crate::aws::Clients;
 use crate::error::{Codes, Error, Result};
 use crate::owner::Owner;
 use crate::resource::dns::lock;
-use crate::resource::dns::{self, Ownership, Standing};
+use crate::resource::dns::{self, DomainRecords, Ownership};
 use crate::resource::security_group;
 use crate::resource::tags::{self, Tags};
 use crate::spec::names;
@@ -100,7 +100,7 @@ fn name_of(groups: &[security_group::Tagged], domain: &str) -> Result<Option<Str
 }
 
 /// Of a domain without a group of ours: the name that the ownership record tells.
-pub fn find_name(identity: &mut Identity, owner: &Owner, standing: &Standing) {
+pub fn find_name(identity: &mut Identity, owner: &Owner, standing: &DomainRecords) {
     let Some(domain) = &identity.domain else { return };
     let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
     if let Some(ownership) = ownership.filter(|ownership| ownership.is_of(owner, &ownership.environment)) {
@@ -129,9 +129,11 @@ pub async fn elsewhere(clients: &Clients, identity: &Identity) -> Result<Option<
 }
 
 /// What stands at the domain; `None` where domain or zone are unknown or gone.
-pub async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<Standing>> {
+pub async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<DomainRecords>> {
     match (&identity.domain, &identity.zone) {
-        (Some(domain), Some(zone)) => dns::standing(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"]),
+        (Some(domain), Some(zone)) => {
+            dns::domain_records(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"])
+        }
         _ => Ok(None),
     }
 }
@@ -141,7 +143,7 @@ pub async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<S
 pub struct Held {
     pub held: bool,
     /// What stood at the domain, where that was read under the lock.
-    pub seen: Option<Standing>,
+    pub seen: Option<DomainRecords>,
 }
 
 /// Takes the environment's lock for the execution `run`; `has` where `run` should have it already. There is no lock where no
@@ -164,7 +166,7 @@ pub async fn lock(
     let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(Held::default()) };
     let around = if has || stands { None } else { dns::around(&clients.route53, zone, domain).await.ok() };
     let copies = around.and_then(|around| around.copies(owner, &identity.name).ok()).unwrap_or_default();
-    let take = async |seen: Option<&Standing>| {
+    let take = async |seen: Option<&DomainRecords>| {
         let record = seen.and_then(|standing| standing.lock.as_ref());
         // A lock that stands is served by no wildcard.
         let made = if seen.is_some() { &[] } else { &copies[..] };

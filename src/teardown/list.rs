@@ -18,7 +18,7 @@ use crate::owner::Owner;
 use crate::price;
 use crate::resource::address::{self, Address, Addresses};
 use crate::resource::certificate;
-use crate::resource::dns::{self, Now, Ownership, Restoration, Standing};
+use crate::resource::dns::{self, DomainRecords, Now, Ownership, Restoration};
 use crate::resource::instance::{self, AtTeardown, Consent};
 use crate::resource::load_balancer;
 use crate::resource::security_group;
@@ -200,7 +200,7 @@ pub async fn list(
     identity: &Identity,
     input: &Input,
     groups: Result<Vec<security_group::Tagged>>,
-    standing: impl Future<Output = Result<Option<Standing>>>,
+    standing: impl Future<Output = Result<Option<DomainRecords>>>,
     planned: Option<&[Item]>,
 ) -> Result<List> {
     let Identity { stack, name, .. } = identity;
@@ -257,7 +257,7 @@ pub async fn list(
     let ids = list.known(targets, Kind::Instance, "");
     let previous = previous(identity, owner, standing.as_ref());
     list.copied = previous.as_ref().is_some_and(Ownership::has_copies);
-    let remembered = previous.iter().flat_map(|ownership| &ownership.previous).flat_map(|one| one.instances.values());
+    let remembered = previous.iter().flat_map(|ownership| &ownership.remembered).flat_map(|one| one.instances.values());
     let (asked, remembers) = (ids.iter().chain(remembered).cloned().collect(), previous.is_some());
     let (addresses, instances) = tokio::join!(
         async {
@@ -400,16 +400,16 @@ pub async fn tags_of_front(clients: &Clients, identity: &Identity) -> Result<Opt
 // --- DNS ---------------------------------------------------------------------------------------------------------
 
 /// The ownership record of the environment, where it remembers a replaced one.
-fn previous(identity: &Identity, owner: &Owner, standing: Option<&Standing>) -> Option<Ownership> {
+fn previous(identity: &Identity, owner: &Owner, standing: Option<&DomainRecords>) -> Option<Ownership> {
     let ownership = Ownership::parse(standing?.ownership.as_ref()?, identity.domain.as_ref()?)?;
-    (ownership.is_of(owner, &identity.name) && !ownership.previous.is_empty()).then_some(ownership)
+    (ownership.is_of(owner, &identity.name) && !ownership.remembered.is_empty()).then_some(ownership)
 }
 
 /// What is to be done at the domain, with that and its zone.
 fn restoration(
     identity: &Identity,
     owner: &Owner,
-    standing: Option<&Standing>,
+    standing: Option<&DomainRecords>,
     load_balancer: Option<&str>,
     destinations: &Destinations,
 ) -> Option<(String, String, Restoration)> {

@@ -4,11 +4,13 @@ use aws_sdk_route53 as route53;
 use route53::types::{AliasTarget, ResourceRecordSet, RrType};
 use serde::{Deserialize, Serialize};
 
-use super::around::standing;
+use super::batch::{Edit, apply, is_outdated, net};
+use super::carried::Carried;
+use super::domain_records::DomainRecords;
 use super::lock;
-use super::ownership::{Ownership, Previous};
-use super::record::{Carried, Edit, alias, apply, describe, is_address, is_outdated, net, not_albatross, points_at};
-use super::standing::Standing;
+use super::ownership::{Ownership, Remembered};
+use super::read::domain_records;
+use super::record::{alias, describe, is_address, not_albatross, points_at};
 use crate::error::{Error, Result};
 use crate::kind::Kind;
 use crate::owner::Owner;
@@ -20,7 +22,7 @@ use crate::step::{Outcome, Step};
 
 /// What check-input saw at the domain and made there with the lock, so that none who follows need read it again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AtDomain {
+pub struct SeenRecords {
     addresses: Vec<Carried>,
     ownership: Option<Carried>,
     /// Copies of a wildcard's records, and the ownership record with them.
@@ -29,11 +31,11 @@ pub struct AtDomain {
     pub validated: bool,
 }
 
-impl AtDomain {
-    pub fn of(standing: &Standing, made: &[ResourceRecordSet], validated: bool) -> Self {
+impl SeenRecords {
+    pub fn of(standing: &DomainRecords, made: &[ResourceRecordSet], validated: bool) -> Self {
         let addresses = standing.records.iter().filter(|record| is_address(record)).map(Carried::from).collect();
         let ownership = standing.ownership.as_ref().map(Carried::from);
-        AtDomain { addresses, ownership, made: made.iter().map(Carried::from).collect(), validated }
+        SeenRecords { addresses, ownership, made: made.iter().map(Carried::from).collect(), validated }
     }
 
     fn made(&self) -> impl Iterator<Item = ResourceRecordSet> {
@@ -41,12 +43,12 @@ impl AtDomain {
     }
 
     /// As it stands once the lock is taken.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> DomainRecords {
         let records = self.addresses.iter().map(ResourceRecordSet::from).collect();
-        let before = Standing {
+        let before = DomainRecords {
             records,
             ownership: self.ownership.as_ref().map(ResourceRecordSet::from),
-            ..Standing::default()
+            ..DomainRecords::default()
         };
         before.with(self.made())
     }
@@ -70,7 +72,7 @@ impl AtDomain {
 ///
 /// # Errors
 /// [`Error::DnsRecordConflict`], naming the record and what to do.
-fn point(environment: &Environment, front: &LoadBalancerIds, standing: &Standing) -> Result<Vec<Edit>> {
+fn point(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Vec<Edit>> {
     let domain = &environment.input.domain;
     let conflict = |record: String, problem: String| {
         Err(Error::DnsRecordConflict { record, zone: environment.zone.id.clone(), problem })
@@ -98,9 +100,9 @@ fn point(environment: &Environment, front: &LoadBalancerIds, standing: &Standing
         account: Some(account),
         environment: environment.name.clone(),
         target: Some(front.dns_name.clone()),
-        previous: owned
+        remembered: owned
             .iter()
-            .flat_map(|owned| owned.previous.clone())
+            .flat_map(|owned| owned.remembered.clone())
             .map(|previous| previous.led_to(&environment.targets))
             .collect(),
     };
@@ -117,8 +119,8 @@ fn point(environment: &Environment, front: &LoadBalancerIds, standing: &Standing
             if let Err(problem) = may_replace(record, environment) {
                 return conflict(describe(record), problem);
             }
-            ownership.previous.retain(|previous| previous.record.r#type() != record.r#type());
-            ownership.previous.push(Previous::of(record, &environment.targets));
+            ownership.remembered.retain(|previous| previous.record.r#type() != record.r#type());
+            ownership.remembered.push(Remembered::of(record, &environment.targets));
         }
         edits.push(Edit::Delete(record.clone()));
     }
@@ -132,7 +134,7 @@ fn point(environment: &Environment, front: &LoadBalancerIds, standing: &Standing
 
 /// Whether an alias at the domain that nobody calls his may lead to the environment's load balancer, by its name, which has
 /// the load balancer's in it (Elastic Load Balancing user guide, DNS name): then the load balancer itself tells.
-pub fn is_claimable(environment: &Environment, standing: &Standing) -> bool {
+pub fn is_claimable(environment: &Environment, standing: &DomainRecords) -> bool {
     let own = format!("{}-", environment.load_balancer_name());
     let leads = |to: &AliasTarget| {
         let name = destination(to.dns_name());
@@ -150,7 +152,7 @@ pub struct Difference {
 
 /// # Errors
 /// [`Error::DnsRecordConflict`], naming the record and what to do.
-pub fn differ(environment: &Environment, front: &LoadBalancerIds, standing: &Standing) -> Result<Difference> {
+pub fn differ(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Difference> {
     let edits = point(environment, front, standing)?;
     Ok(Difference { row: row(environment, front, &edits), edits })
 }
@@ -161,7 +163,7 @@ impl Difference {
     }
 
     /// All edits of a provision at the domain, from the lock's batch to the last.
-    pub fn edits_since(&self, at_domain: &AtDomain) -> Vec<Edit> {
+    pub fn edits_since(&self, at_domain: &SeenRecords) -> Vec<Edit> {
         net(at_domain.made().map(Edit::Create).chain(self.edits.iter().cloned()).collect())
     }
 
@@ -186,7 +188,7 @@ impl Difference {
             Err(error) if is_outdated(&error) => {}
             other => return other,
         }
-        let standing = standing(client, &zone.id, domain).await?;
+        let standing = domain_records(client, &zone.id, domain).await?;
         *self = differ(environment, front, &standing)?;
         let release = lock::release(standing.lock.as_ref(), run);
         if release.is_none() && !self.edits.is_empty() {
@@ -293,7 +295,7 @@ mod tests {
     }
 
     fn plan(dns: DnsPolicy, records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>) -> String {
-        let standing = Standing { records: records.to_vec(), ownership, ..Standing::default() };
+        let standing = DomainRecords { records: records.to_vec(), ownership, ..DomainRecords::default() };
         match point(&environment(dns), &front("our-elb.amazonaws.com"), &standing) {
             Ok(edits) => summary(&edits),
             Err(Error::DnsRecordConflict { .. }) => "conflict".into(),
@@ -313,9 +315,9 @@ mod tests {
             (vec![], Some(owned(previous())), "create A"),
         ];
         for (records, ownership, wanted) in cases {
-            let standing = Standing { records, ownership, ..Standing::default() };
-            let sent = serde_json::to_string(&AtDomain::of(&standing, &[], false)).unwrap();
-            let carried: AtDomain = serde_json::from_str(&sent).unwrap();
+            let standing = DomainRecords { records, ownership, ..DomainRecords::default() };
+            let sent = serde_json::to_string(&SeenRecords::of(&standing, &[], false)).unwrap();
+            let carried: SeenRecords = serde_json::from_str(&sent).unwrap();
             let edits = point(&environment, &front, &carried.standing()).unwrap();
             assert_eq!(edits, point(&environment, &front, &standing).unwrap());
             assert_eq!(summary(&edits), wanted);
@@ -385,21 +387,24 @@ mod tests {
     fn a_copy_that_the_lock_brings_is_passing() {
         let copy = a("198.51.100.1");
         let ownership = Ownership::of_copies(&owner(), "api-example-com", std::slice::from_ref(&copy)).record(DOMAIN);
-        let at_domain = AtDomain::of(&Standing::default(), &[copy, ownership], false);
+        let at_domain = SeenRecords::of(&DomainRecords::default(), &[copy, ownership], false);
         let environment = environment(DnsPolicy::CreateOnly);
         let difference = differ(&environment, &front("our-elb.amazonaws.com"), &at_domain.standing()).unwrap();
         let edits = difference.edits_since(&at_domain);
         assert_eq!((difference.step().outcome, summary(&edits).as_str()), (Outcome::Changed, "create A, create TXT"));
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
         let ownership = Ownership::parse(txt, DOMAIN).unwrap();
-        assert_eq!((ownership.previous.len(), ownership.previous[0].wildcard), (1, true));
+        assert_eq!((ownership.remembered.len(), ownership.remembered[0].wildcard), (1, true));
     }
 
     #[test]
     fn an_alias_that_has_lost_its_owner_may_be_ours_by_its_name() {
         let claimable = |name: &str, ownership: Option<ResourceRecordSet>| {
             let records = vec![alias(DOMAIN, RrType::A, name, "ZELB", false)];
-            is_claimable(&environment(DnsPolicy::Takeover), &Standing { records, ownership, ..Standing::default() })
+            is_claimable(
+                &environment(DnsPolicy::Takeover),
+                &DomainRecords { records, ownership, ..DomainRecords::default() },
+            )
         };
         assert!(claimable("dualstack.api-example-com-elb-123.us-east-1.elb.amazonaws.com.", None));
         assert!(!claimable("api-example-com-elb-123.us-east-1.elb.amazonaws.com.", Some(owned(vec![]))));
@@ -413,10 +418,10 @@ mod tests {
             "heritage=albatross stack=albatross environment=api-example-com target=our-elb.amazonaws.com".into(),
             format!("previous=A ttl=300 value={INSTANCE}"),
         ];
-        let standing = Standing {
+        let standing = DomainRecords {
             records: vec![our_alias()],
             ownership: Some(txt("_albatross.api.example.com", &older)),
-            ..Standing::default()
+            ..DomainRecords::default()
         };
         let edits = point(&environment(DnsPolicy::Takeover), &front("our-elb.amazonaws.com"), &standing).unwrap();
         assert_eq!(summary(&edits), "delete TXT, create TXT");
@@ -427,7 +432,7 @@ mod tests {
     fn a_diff_names_the_load_balancer() {
         let environment = environment(DnsPolicy::Takeover);
         let front = front("our-elb.amazonaws.com");
-        let standing = Standing { records: vec![a(INSTANCE)], ownership: None, ..Standing::default() };
+        let standing = DomainRecords { records: vec![a(INSTANCE)], ownership: None, ..DomainRecords::default() };
         let edits = point(&environment, &front, &standing).unwrap();
         let diff = diff(&environment, &front, &edits);
         let own = "heritage=albatross stack=albatross region=us-east-1 account=123456789012 environment=api-example-com target=our-elb.amazonaws.com";
@@ -446,10 +451,12 @@ mod tests {
         let mut two = a("203.0.113.7");
         two.resource_records.get_or_insert_default().push(resource_record("203.0.113.8"));
         let v6 = alias("api.example.com.", RrType::Aaaa, "dualstack.other.amazonaws.com.", "Z35", true);
-        let before = Standing { records: vec![two.clone(), v6.clone()], ownership: None, ..Standing::default() };
+        let before =
+            DomainRecords { records: vec![two.clone(), v6.clone()], ownership: None, ..DomainRecords::default() };
         let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
-        let after = Standing { records: vec![our_alias()], ownership: Some(txt.clone()), ..Standing::default() };
+        let after =
+            DomainRecords { records: vec![our_alias()], ownership: Some(txt.clone()), ..DomainRecords::default() };
         let as_it_was = |_: &RrType, value: &str, _: Option<&str>| Now::At { value: value.into(), ends_with: None };
         let restoration = restore(&owner(), "api-example-com", DOMAIN, &after, None, as_it_was).unwrap();
         let edits = restoration.edits(&HashSet::new());

@@ -1,86 +1,44 @@
-//! What stands around a domain in its zone, and what follows from it for a provision: pure, but for the reading.
+//! What stands around a domain in its zone, and what follows from it for a provision. No I/O.
 
 use std::collections::BTreeSet;
 
-use aws_sdk_route53 as route53;
-use route53::types::{ResourceRecordSet, RrType};
+use aws_sdk_route53::types::{ResourceRecordSet, RrType};
 
 use super::caa::Property;
+use super::domain_records::DomainRecords;
 use super::ownership::Ownership;
-use super::record::{describe, is_address, listed, name_of, read_from, validates};
-use super::standing::{Standing, at};
+use super::record::{describe, describe_all, is_address, is_routed, name_of, validates, values};
 use crate::error::{Error, Result};
 use crate::owner::Owner;
 use crate::spec::ids::{Zone, destination};
 
-/// How much of a zone's listing is read for what may stand anywhere in it. A page has 300 record sets.
-const PAGES: usize = 4;
+/// So many pages of a zone's listing are read for what may stand anywhere in it. A page has 300 record sets.
+pub const PAGES: usize = 4;
 
-/// The record sets of a zone; of a large one those that decide about a domain, and the first of the others.
+/// The record sets of a zone; of a large one those that decide about a domain, and some of the others.
 #[derive(Debug, Clone)]
 pub struct Around {
     pub zone: Zone,
     pub domain: String,
     pub records: Vec<ResourceRecordSet>,
-    /// All of the zone is there.
+    /// Whether these are all record sets of the zone.
     pub whole: bool,
 }
 
-/// The names above a domain in its zone, the closest first and the zone's own last.
-fn above<'a>(domain: &'a str, zone: &str) -> Vec<&'a str> {
+/// Returns the names above a domain in its zone, the closest first and the zone's own last.
+pub fn above<'a>(domain: &'a str, zone: &str) -> Vec<&'a str> {
     let parent = |name: &&'a str| name.split_once('.').map(|(_, parent)| parent);
     let names = std::iter::successors(Some(domain), parent).skip(1);
     names.take_while(|name| *name == zone || name.ends_with(&format!(".{zone}"))).collect()
 }
 
-/// Reads what stands around a domain: one call for most zones; for one of more than 1,200 record sets four, and beside each
-/// other one or two at the domain and one at each name between it and the zone's own.
-pub async fn around(client: &route53::Client, zone: &str, domain: &str) -> Result<Around> {
-    let mut pages = 0;
-    let goes_on = |_: &ResourceRecordSet| {
-        pages += 1;
-        pages < PAGES
-    };
-    let (mut records, more) = read_from(client, zone, None, goes_on).await?;
-    // The zone's own name is that of its SOA record, and listed first.
-    let apex = records.iter().find(|record| *record.r#type() == RrType::Soa).map(name_of).unwrap_or_default();
-    if more {
-        let between = above(domain, &apex).into_iter().filter(|name| *name != apex);
-        // A name's wildcard is listed next to it.
-        let reads = between.map(|name| {
-            let wildcard = format!("*.{name}");
-            let goes_on = move |last: &ResourceRecordSet| [name, &wildcard].contains(&name_of(last).as_str());
-            read_from(client, zone, Some(name), goes_on)
-        });
-        let (own, others) = tokio::try_join!(at(client, zone, domain), futures_util::future::try_join_all(reads))?;
-        let mut seen: BTreeSet<_> = records.iter().map(key).collect();
-        let read = own.into_iter().chain(others.into_iter().flat_map(|(records, _)| records));
-        records.extend(read.filter(|record| seen.insert(key(record))).collect::<Vec<_>>());
-    }
-    let zone = Zone { id: zone.into(), name: apex };
-    Ok(Around { zone, domain: domain.into(), records, whole: !more })
-}
-
-/// What stands at a domain: one call or two, and where the ownership record remembers a wildcard, those of [`around`].
-pub async fn standing(client: &route53::Client, zone: &str, domain: &str) -> Result<Standing> {
-    let mut standing = Standing::of(at(client, zone, domain).await?, domain);
-    let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
-    if ownership.is_some_and(|ownership| ownership.has_copies()) {
-        standing.served = around(client, zone, domain).await?.served();
-    }
-    Ok(standing)
-}
-
-fn key(record: &ResourceRecordSet) -> (String, String, Option<String>) {
-    (name_of(record), record.r#type().as_str().into(), record.set_identifier().map(Into::into))
-}
-
 impl Around {
-    pub fn standing(&self) -> Standing {
-        Standing::of(self.records.clone(), &self.domain)
+    /// Returns the records at the domain itself.
+    pub fn at_domain(&self) -> DomainRecords {
+        DomainRecords::of(self.records.clone(), &self.domain)
     }
 
-    /// The domain and the names above it in the zone, the closest first.
+    /// Returns the domain and the names above it in the zone, the closest first.
     fn upwards(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.domain.as_str()).chain(above(&self.domain, &self.zone.name))
     }
@@ -89,9 +47,9 @@ impl Around {
         self.records.iter().filter(move |record| *record.r#type() == kind && name_of(record) == name)
     }
 
-    /// The zone's own name servers.
+    /// Returns the zone's own name servers.
     pub fn name_servers(&self) -> Vec<String> {
-        values(self.of(&self.zone.name, RrType::Ns)).map(destination).collect()
+        all_values(self.of(&self.zone.name, RrType::Ns)).map(destination).collect()
     }
 
     /// Refuses a domain that NS records of the zone hand to other name servers.
@@ -114,11 +72,12 @@ impl Around {
         }
     }
 
-    /// The CAA properties that hold for a domain, as far as the zone tells: those at the closest name that has any
-    /// (RFC 8659, 3), with that name.
+    /// Returns the CAA properties that hold for the domain, as far as the zone tells, and the name at which they stand: the
+    /// closest one that has any (RFC 8659, 3).
     pub fn caa(&self) -> Option<(&str, Vec<Property>)> {
-        let found =
-            self.upwards().map(|name| (name, values(self.of(name, RrType::Caa)).filter_map(Property::parse).collect()));
+        let found = self
+            .upwards()
+            .map(|name| (name, all_values(self.of(name, RrType::Caa)).filter_map(Property::parse).collect()));
         found.into_iter().find(|(_, properties): &(_, Vec<Property>)| !properties.is_empty())
     }
 
@@ -127,13 +86,14 @@ impl Around {
         self.of(&self.domain, RrType::Cname).next().is_some()
     }
 
-    /// A CNAME by which ACM validates the domain stands.
+    /// Whether a CNAME stands by which ACM validates the domain.
     pub fn is_validated(&self) -> bool {
         self.records.iter().any(|record| validates(record, &self.domain))
     }
 
-    /// The record sets of the wildcard that serves the domain: the one just under the closest name that exists, and none where
-    /// the domain itself does (RFC 4592, 3.3.1). A name exists where anything that `counts` stands at it or under it.
+    /// Returns the record sets of the wildcard that serves the domain: the one just under the closest name that exists, and
+    /// none where the domain itself exists (RFC 4592, 3.3.1). A name exists if anything stands at it or under it whose name
+    /// `counts`.
     fn wildcard(&self, counts: impl Fn(&str) -> bool) -> Vec<&ResourceRecordSet> {
         let names: Vec<String> = self.records.iter().map(name_of).filter(|name| counts(name)).collect();
         let exists = |name: &str| names.iter().any(|other| is_in(other, name));
@@ -145,9 +105,9 @@ impl Around {
         self.records.iter().filter(|record| name_of(record) == wildcard).collect()
     }
 
-    /// What keeps a domain served that a wildcard alone serves: as soon as anything stands under it, as the lock, the wildcard
-    /// serves it no more (RFC 4592, 2.2.2). They are copies of the wildcard's address records at the domain, and the ownership
-    /// record that calls them ours.
+    /// Returns the records that keep a domain served that only a wildcard serves: as soon as anything stands under the domain,
+    /// such as the lock record, the wildcard serves it no more (RFC 4592, 2.2.2). They are copies of the wildcard's address
+    /// records at the domain, and the ownership record that calls them ours.
     ///
     /// # Errors
     /// [`Error::DnsRecordConflict`] where the wildcard cannot be copied.
@@ -159,7 +119,11 @@ impl Around {
             let problem = format!(
                 "it serves {domain}, and has a routing policy or a health check, which an environment cannot copy; give {domain} a record of its own"
             );
-            return Err(Error::DnsRecordConflict { record: listed(&wildcard), zone: self.zone.id.clone(), problem });
+            return Err(Error::DnsRecordConflict {
+                record: describe_all(wildcard),
+                zone: self.zone.id.clone(),
+                problem,
+            });
         }
         if copied.is_empty() {
             return Ok(vec![]);
@@ -168,14 +132,14 @@ impl Around {
         Ok(copied.into_iter().chain([ownership]).collect())
     }
 
-    /// The copies that would keep the domain served if nothing stood at it or under it any more; none where a wildcard cannot
-    /// be copied.
+    /// Returns the copies that would serve the domain if nothing stood at it or under it any more; none where the wildcard
+    /// cannot be copied.
     pub fn served(&self) -> Vec<ResourceRecordSet> {
         let copied = copied(&self.wildcard(|name| !is_in(name, &self.domain)), &self.domain);
         if copied.iter().any(is_routed) { vec![] } else { copied }
     }
 
-    /// What a wildcard served before and will not, as the domain has records of its own.
+    /// Warns of the names that a wildcard serves today and will not serve once the domain has records of its own.
     fn shadowed(&self) -> Option<String> {
         let domain = &self.domain;
         let wildcard = self.wildcard(|_| true);
@@ -199,15 +163,12 @@ impl Around {
         ))
     }
 
-    /// The names that lead to the domain, each with its record, whether directly or by another of them.
+    /// Returns the names that lead to the domain, directly or by another of them, each with its record.
     fn followers(&self) -> Vec<(String, &ResourceRecordSet)> {
         let mut found: Vec<(String, &ResourceRecordSet)> = vec![];
         let leads_to = |record: &ResourceRecordSet, name: &str| match record.alias_target() {
             Some(to) => destination(to.dns_name()) == name,
-            None => {
-                *record.r#type() == RrType::Cname
-                    && values([record].into_iter()).any(|value| destination(value) == name)
-            }
+            None => *record.r#type() == RrType::Cname && values(record).any(|value| destination(value) == name),
         };
         let mut next = vec![self.domain.clone()];
         while let Some(name) = next.pop() {
@@ -225,7 +186,7 @@ impl Around {
         found
     }
 
-    /// What may be meant, and may not; `covers` tells whether the certificate is for a name.
+    /// Returns what may be meant as it stands, and may be a mistake; `covers` tells whether the certificate is for a name.
     pub fn warnings(&self, covers: impl Fn(&str) -> bool) -> Vec<String> {
         let (domain, zone) = (&self.domain, &self.zone.id);
         let mut warnings: Vec<String> = self.shadowed().into_iter().collect();
@@ -247,24 +208,20 @@ impl Around {
     }
 }
 
-fn values<'a>(records: impl Iterator<Item = &'a ResourceRecordSet>) -> impl Iterator<Item = &'a str> {
-    records.flat_map(|record| record.resource_records().iter().map(|value| value.value()))
+fn all_values<'a>(records: impl Iterator<Item = &'a ResourceRecordSet>) -> impl Iterator<Item = &'a str> {
+    records.flat_map(values)
 }
 
-/// At a name or under it.
+/// Whether `name` is `other` or lies under it.
 fn is_in(name: &str, other: &str) -> bool {
     name == other || name.ends_with(&format!(".{other}"))
 }
 
-fn is_routed(record: &ResourceRecordSet) -> bool {
-    record.set_identifier().is_some() || record.health_check_id().is_some()
-}
-
-/// A wildcard's records that say where a name is served, at the domain. One that leads to the domain serves nothing.
+/// Copies a wildcard's address records to the domain, but for one that leads to the domain: that serves nothing.
 fn copied(wildcard: &[&ResourceRecordSet], domain: &str) -> Vec<ResourceRecordSet> {
     let leads_there = |record: &ResourceRecordSet| {
         let to = record.alias_target().map(|to| to.dns_name());
-        to.into_iter().chain(values([record].into_iter())).any(|name| destination(name) == domain)
+        to.into_iter().chain(values(record)).any(|name| destination(name) == domain)
     };
     let wanted = wildcard.iter().filter(|record| is_address(record) && !leads_there(record));
     let at_domain = |record: &&ResourceRecordSet| {
@@ -277,8 +234,9 @@ fn copied(wildcard: &[&ResourceRecordSet], domain: &str) -> Vec<ResourceRecordSe
 
 #[cfg(test)]
 mod tests {
+    use super::super::batch::Edit;
     use super::super::ownership::tests::{owner, summary};
-    use super::super::record::{Edit, alias, plain};
+    use super::super::record::{alias, plain};
     use super::*;
 
     const DOMAIN: &str = "api.w.test";
@@ -338,7 +296,7 @@ mod tests {
         let [copy, txt] = &made[..] else { panic!("{made:?}") };
         assert_eq!(copy, &alias(DOMAIN, RrType::A, "elb.amazonaws.com.", "Z35", true));
         let ownership = Ownership::parse(txt, DOMAIN).unwrap();
-        assert_eq!((ownership.target, ownership.previous[0].wildcard), (None, true));
+        assert_eq!((ownership.target, ownership.remembered[0].wildcard), (None, true));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! CAA records: which authorities may issue certificates for a name (RFC 8659).
+//! CAA records: which authorities may issue certificates for a name (RFC 8659). No I/O.
 
 use std::fmt;
 
-/// One of these is enough (ACM user guide, "Configure a CAA record").
+/// The names by which CAA records admit ACM; one of them is enough (ACM user guide, "Configure a CAA record").
 const AMAZON: [&str; 4] = ["amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com"];
 
 /// One property of a CAA record set.
@@ -20,7 +20,7 @@ impl fmt::Display for Property {
 }
 
 impl Property {
-    /// As Route 53 writes one: `0 issue "amazon.com"`.
+    /// Reads a property as Route 53 writes it: `0 issue "amazon.com"`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.trim().splitn(3, ' ');
         let (flags, tag, value) = (fields.next()?, fields.next()?, fields.next()?);
@@ -28,15 +28,15 @@ impl Property {
         Some(Property { flags: flags.parse().ok()?, tag: tag.into(), value: value.into() })
     }
 
-    /// The authority's name comes before any parameters (RFC 8659, 4.2).
+    /// Whether the property admits ACM: the authority's name comes before any parameters (RFC 8659, 4.2).
     fn admits_amazon(&self) -> bool {
         let issuer = self.value.split(';').next().unwrap_or_default().trim();
         AMAZON.iter().any(|amazon| issuer.eq_ignore_ascii_case(amazon))
     }
 }
 
-/// Whether ACM must not issue a certificate for a name for which these hold. Without an `issue` property anybody may; others
-/// are of wildcards and mail (RFC 8659, 4.2 and 4.3).
+/// Whether ACM must not issue a certificate for a name for which these properties hold. Without an `issue` property any
+/// authority may; the other properties are about wildcards and mail (RFC 8659, 4.2 and 4.3).
 pub fn forbids_amazon(properties: &[Property]) -> bool {
     let mut issue = properties.iter().filter(|property| property.tag.eq_ignore_ascii_case("issue")).peekable();
     issue.peek().is_some() && !issue.any(Property::admits_amazon)

@@ -1,32 +1,33 @@
-//! The environment's lock: a TXT record that names the execution at work on it.
+//! The lock record: a TXT record that names the execution that works on an environment.
 //!
 //! Route 53 carries out a batch of changes whole or not at all, creates only what does not exist and deletes only what
-//! stands just so (API reference, ChangeResourceRecordSets): of two executions one gets the lock. One that ended without
-//! giving it back has lost it.
+//! stands exactly so (API reference, ChangeResourceRecordSets): of two executions only one gets the lock. An execution that
+//! ends without giving it back loses it to the next.
 
 use aws_sdk_route53 as route53;
 use aws_sdk_sfn as sfn;
 use route53::types::ResourceRecordSet;
 
-use super::record::{self, Edit, not_albatross, txt, txt_values};
+use super::batch::{Edit, apply};
+use super::record::{not_albatross, txt, txt_values};
 use crate::error::{Error, Result};
 use crate::resource::execution;
 use crate::spec::names;
 
-/// What a lock record says before the ARN.
+/// The text of a lock record before the ARN.
 const HERITAGE: &str = "heritage=albatross run=";
 
 fn record(domain: &str, run: &str) -> ResourceRecordSet {
     txt(&names::lock_record(domain), &[format!("{HERITAGE}{run}")])
 }
 
-/// The ARN of the execution that a lock record names.
+/// Reads the ARN of the execution that a lock record names; `None` where the record is not Albatross's.
 pub fn holder(record: &ResourceRecordSet) -> Option<String> {
     let [value] = txt_values(record).try_into().ok()?;
     Some(value.strip_prefix(HERITAGE)?.to_owned())
 }
 
-/// The holder of the lock of a domain; `standing` is its record.
+/// Returns the holder of a domain's lock; `standing` is its record.
 ///
 /// # Errors
 /// [`Error::DnsRecordConflict`] where the record is not Albatross's.
@@ -35,12 +36,12 @@ pub fn check(zone: &str, domain: &str, standing: Option<&ResourceRecordSet>) -> 
     standing.map(or_conflict).transpose()
 }
 
-/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is its record, and
-/// `made` is created with it.
+/// Takes the lock of a domain for the execution `run`, also from an execution that has ended; `standing` is the lock record
+/// that was read, and `made` is created together with the lock.
 ///
 /// # Errors
-/// [`Error::EnvironmentBusy`] where another execution runs that has it, or may run, [`Error::DnsRecordConflict`] where the
-/// record is not Albatross's, [`Error::AwsUnavailable`] where somebody took it since it was read.
+/// [`Error::EnvironmentBusy`] where another execution holds the lock and runs, or may run; [`Error::DnsRecordConflict`] where
+/// the record is not Albatross's; [`Error::AwsUnavailable`] where somebody has taken the lock since it was read.
 pub async fn take(
     route53: &route53::Client,
     sfn: &sfn::Client,
@@ -65,20 +66,21 @@ pub async fn take(
         }
         edits.insert(0, Edit::Delete(standing.clone()));
     }
-    record::apply(route53, zone, &edits, "Albatross: take the lock of a domain").await
+    apply(route53, zone, &edits, "Albatross: take the lock of a domain").await
 }
 
-/// The edit that gives back the lock that `run` has, without a look: it is refused where `run` has it no more.
+/// Returns the edit that gives back the lock of `run` without reading it first: Route 53 refuses the edit where `run` does not
+/// hold the lock any more.
 pub fn give_back(domain: &str, run: &str) -> Edit {
     Edit::Delete(record(domain, run))
 }
 
-/// Whether `run` has the lock; `standing` is its record.
+/// Whether `run` holds the lock; `standing` is its record.
 pub fn is_held(standing: Option<&ResourceRecordSet>, run: &str) -> bool {
     standing.and_then(holder).as_deref() == Some(run)
 }
 
-/// The edit that gives the lock back, where `run` has it; `standing` is its record.
+/// Returns the edit that gives the lock back, where `run` holds it; `standing` is its record.
 pub fn release(standing: Option<&ResourceRecordSet>, run: &str) -> Option<Edit> {
     standing.filter(|record| is_held(Some(*record), run)).cloned().map(Edit::Delete)
 }

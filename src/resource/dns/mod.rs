@@ -1,27 +1,33 @@
-//! Route 53: hosted zones, record sets, whose they are, the lock, the alias to the load balancer, validation CNAMEs.
+//! Route 53: hosted zones, the records at a domain, whose they are, and how they change.
 //!
-//! What to change is a pure function of what stands ([`alias::differ`], [`restore`]); the effects are below it.
+//! What is to change is decided without I/O: [`alias::differ`], [`validation::differ`] and [`restore`] return edits, [`apply`]
+//! carries them out. Only `alias` and `validation` (at their ends), `batch`, `lock`, `read`, `resolver` and `zone` make calls.
 
 pub mod alias;
 mod around;
+mod batch;
 mod caa;
+mod carried;
+mod domain_records;
 pub mod lock;
 mod ownership;
 mod public;
+mod read;
 mod record;
 mod resolver;
 mod restoration;
-mod standing;
 pub mod validation;
 mod zone;
 
-pub use alias::{AtDomain, diff, is_claimable};
-pub use around::{Around, around, standing};
-pub use ownership::{Ownership, Previous, farewell, is_owned};
+pub use alias::{SeenRecords, diff, is_claimable};
+pub use around::Around;
+pub use batch::{Edit, apply, is_outdated};
+pub use domain_records::DomainRecords;
+pub use ownership::{Ownership, Remembered, is_owned};
 pub use public::{Public, forbidden};
-pub use record::{Edit, apply, is_of_kind, is_outdated, not_albatross, txt, txt_values};
+pub use read::{around, domain_records};
+pub use record::{is_of_kind, not_albatross, txt, txt_values};
 pub use resolver::Resolver;
-pub use restoration::{Now, Restoration, restore};
-pub use standing::Standing;
+pub use restoration::{Now, Restoration, farewell, restore};
 pub use validation::remove_cname;
 pub use zone::{choose_zone, find_zone, zones};

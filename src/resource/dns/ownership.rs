@@ -1,52 +1,51 @@
-//! Whose the records of a domain are: the ownership record, and what goes and comes back when its environment ends.
+//! The ownership record: whose the records of a domain are, and what they replaced. No I/O.
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_route53 as route53;
-use route53::types::{ResourceRecordSet, RrType};
+use aws_sdk_route53::types::{ResourceRecordSet, RrType};
 
-use super::record::{Edit, TTL, alias, plain, resource_record, same, txt, txt_values, validates};
-use super::standing::Standing;
+use super::domain_records::DomainRecords;
+use super::record::{TTL, alias, plain, resource_record, same, txt, txt_values, values};
 use crate::owner::Owner;
 use crate::spec::ids::Target;
 use crate::spec::names;
 
 /// Whose the records of a domain are, and what they replaced: the content of the ownership record.
 ///
-/// One TXT value per line of it: `heritage=albatross stack=… region=… account=… environment=… target=<load balancer's DNS
+/// Each TXT value is one line: `heritage=albatross stack=… region=… account=… environment=… target=<load balancer's DNS
 /// name>`, then for each value of a replaced record `previous=A ttl=300 value=203.0.113.7 instance=i-…`, or for a replaced
 /// alias `previous=A alias=<DNS name> zone=<its hosted zone> health=false`. `wildcard=true` ends the lines of copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ownership {
     pub stack: String,
-    /// `None` in a record of a version that knew its own region and account alone.
+    /// `None` in a record that an older version wrote: it named neither region nor account.
     pub region: Option<String>,
     pub account: Option<String>,
     pub environment: String,
-    /// The DNS name that our alias points at; `None` where none of ours stands.
+    /// The DNS name to which our alias points; `None` where no alias of ours stands.
     pub target: Option<String>,
-    pub previous: Vec<Previous>,
+    pub remembered: Vec<Remembered>,
 }
 
-/// A record that ours stands in place of.
+/// A remembered record: one that stood where ours stands now.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Previous {
+pub struct Remembered {
     pub record: ResourceRecordSet,
     /// For each of its values that was an address of one of the environment's instances, the id of that instance.
     pub instances: BTreeMap<String, String>,
-    /// It never stood at the domain itself: a wildcard record served the domain, and this is a copy of it.
+    /// The record never stood at the domain itself: a wildcard record served the domain, and this is a copy of it.
     pub wildcard: bool,
 }
 
-impl Previous {
-    /// A record that stands, with the instances that its values lead to.
+impl Remembered {
+    /// Remembers a record that stands, with the instances to which its values lead.
     pub fn of(record: &ResourceRecordSet, instances: &[Target]) -> Self {
-        Previous { record: record.clone(), instances: BTreeMap::new(), wildcard: false }.led_to(instances)
+        Remembered { record: record.clone(), instances: BTreeMap::new(), wildcard: false }.led_to(instances)
     }
 
-    /// With the instances that its values lead to now, where it does not know them from before.
+    /// Adds the instances to which the values lead now, where none is known from before.
     pub fn led_to(mut self, instances: &[Target]) -> Self {
-        for value in self.record.resource_records().iter().map(|value| value.value()) {
+        for value in values(&self.record) {
             if let Some(holder) = instances.iter().find(|instance| instance.has(value)) {
                 self.instances.entry(value.to_owned()).or_insert_with(|| holder.id.clone());
             }
@@ -54,7 +53,7 @@ impl Previous {
         self
     }
 
-    /// As lines of the ownership record.
+    /// Writes the lines of the ownership record.
     fn lines(&self) -> Vec<String> {
         let kind = self.record.r#type();
         let end = if self.wildcard { " wildcard=true" } else { "" };
@@ -66,12 +65,90 @@ impl Previous {
             let instance = self.instances.get(value).map(|id| format!(" instance={id}")).unwrap_or_default();
             format!("previous={kind} ttl={} value={value}{instance}{end}", self.record.ttl().unwrap_or(TTL))
         };
-        self.record.resource_records().iter().map(|value| line(value.value())).collect()
+        values(&self.record).map(line).collect()
+    }
+
+    /// Reads a line of the ownership record into `remembered`: the lines of one type are values of one record.
+    fn read(line: &Line, domain: &str, remembered: &mut Vec<Remembered>) {
+        let Some(kind) = line.get("previous").map(|kind| RrType::from(*kind)) else { return };
+        let wildcard = line.get("wildcard") == Some(&"true");
+        if let (Some(name), Some(zone)) = (line.get("alias"), line.get("zone")) {
+            let record = alias(domain, kind, name, zone, line.get("health") == Some(&"true"));
+            remembered.push(Remembered { record, instances: BTreeMap::new(), wildcard });
+        } else if let Some(value) = line.get("value") {
+            let instance = line.get("instance").map(|id| ((*value).to_owned(), (*id).to_owned()));
+            match remembered.iter_mut().find(|one| *one.record.r#type() == kind) {
+                Some(found) => {
+                    found.record.resource_records.get_or_insert_default().push(resource_record(value));
+                    found.instances.extend(instance);
+                }
+                None => {
+                    let ttl = line.get("ttl").and_then(|ttl| ttl.parse().ok()).unwrap_or(TTL);
+                    let record = plain(domain, kind, ttl, value);
+                    remembered.push(Remembered { record, instances: instance.into_iter().collect(), wildcard });
+                }
+            }
+        }
     }
 }
 
+/// The fields of one line, by their names.
+type Line<'a> = HashMap<&'a str, &'a str>;
+
 impl Ownership {
-    /// A record that says no region or account is of the one that reads it.
+    /// Claims copies of a wildcard's records, before any alias of ours stands.
+    pub fn of_copies(owner: &Owner, environment: &str, copies: &[ResourceRecordSet]) -> Self {
+        let Owner { stack, region, account } = owner.clone();
+        let remembered = copies.iter().map(|copy| Remembered { wildcard: true, ..Remembered::of(copy, &[]) }).collect();
+        let (region, account, environment) = (Some(region), Some(account), environment.into());
+        Ownership { stack, region, account, environment, target: None, remembered }
+    }
+
+    /// Reads the ownership record among the records at a domain; `None` where none stands, or it is not Albatross's.
+    pub fn at(domain: &str, at_domain: &DomainRecords) -> Option<Self> {
+        Ownership::parse(at_domain.ownership.as_ref()?, domain)
+    }
+
+    /// Reads an ownership record; `None` where it is not Albatross's.
+    pub fn parse(record: &ResourceRecordSet, domain: &str) -> Option<Self> {
+        let mut ownership = None;
+        let mut remembered: Vec<Remembered> = vec![];
+        for text in &txt_values(record) {
+            let line: Line = text.split(' ').filter_map(|field| field.split_once('=')).collect();
+            let get = |key: &str| line.get(key).map(|value| (*value).to_owned());
+            if line.get("heritage") == Some(&"albatross") {
+                ownership = Some(Ownership {
+                    stack: get("stack")?,
+                    region: get("region"),
+                    account: get("account"),
+                    environment: get("environment")?,
+                    target: get("target"),
+                    remembered: vec![],
+                });
+            } else {
+                Remembered::read(&line, domain, &mut remembered);
+            }
+        }
+        ownership.map(|ownership| Ownership { remembered, ..ownership })
+    }
+
+    /// Writes the ownership record of a domain.
+    pub fn record(&self, domain: &str) -> ResourceRecordSet {
+        let head = [
+            ("heritage", Some("albatross")),
+            ("stack", Some(self.stack.as_str())),
+            ("region", self.region.as_deref()),
+            ("account", self.account.as_deref()),
+            ("environment", Some(self.environment.as_str())),
+            ("target", self.target.as_deref()),
+        ];
+        let fields = head.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        let mut lines = vec![fields.collect::<Vec<_>>().join(" ")];
+        lines.extend(self.remembered.iter().flat_map(Remembered::lines));
+        txt(&names::ownership_record(domain), &lines)
+    }
+
+    /// Whether the records are those of this environment. A record that names no region or account counts as this owner's.
     pub fn is_of(&self, owner: &Owner, environment: &str) -> bool {
         let here = |says: &Option<String>, own: &String| says.as_ref().is_none_or(|says| says == own);
         self.stack == owner.stack
@@ -80,7 +157,7 @@ impl Ownership {
             && here(&self.account, &owner.account)
     }
 
-    /// For a message: `environment api of stack albatross in us-east-1 of account 123456789012`.
+    /// Describes the owner for a message: `environment api of stack albatross in us-east-1 of account 123456789012`.
     pub fn described(&self) -> String {
         let place = |word: &str, says: &Option<String>| says.as_ref().map(|says| format!(" {word} {says}"));
         format!(
@@ -92,109 +169,27 @@ impl Ownership {
         )
     }
 
-    /// Of copies of a wildcard's records, before any alias of ours stands.
-    pub fn of_copies(owner: &Owner, environment: &str, copies: &[ResourceRecordSet]) -> Self {
-        let Owner { stack, region, account } = owner.clone();
-        let previous = copies.iter().map(|copy| Previous { wildcard: true, ..Previous::of(copy, &[]) }).collect();
-        let (region, account, environment) = (Some(region), Some(account), environment.into());
-        Ownership { stack, region, account, environment, target: None, previous }
-    }
-
+    /// Whether copies of a wildcard's records are remembered.
     pub fn has_copies(&self) -> bool {
-        self.previous.iter().any(|previous| previous.wildcard)
+        self.remembered.iter().any(|one| one.wildcard)
     }
 
-    /// Whether a record at the domain is the copy of a wildcard's that it remembers.
+    /// Whether a record at the domain is a remembered copy of a wildcard's.
     pub fn has_copied(&self, record: &ResourceRecordSet) -> bool {
-        self.previous.iter().any(|previous| previous.wildcard && same(&previous.record, record))
-    }
-
-    fn values(&self) -> Vec<String> {
-        let head = [
-            ("heritage", Some("albatross")),
-            ("stack", Some(self.stack.as_str())),
-            ("region", self.region.as_deref()),
-            ("account", self.account.as_deref()),
-            ("environment", Some(self.environment.as_str())),
-            ("target", self.target.as_deref()),
-        ];
-        let fields = head.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-        let mut values = vec![fields.collect::<Vec<_>>().join(" ")];
-        values.extend(self.previous.iter().flat_map(Previous::lines));
-        values
-    }
-
-    pub fn record(&self, domain: &str) -> ResourceRecordSet {
-        txt(&names::ownership_record(domain), &self.values())
-    }
-
-    /// `None` where the record is not one of Albatross.
-    pub fn parse(record: &ResourceRecordSet, domain: &str) -> Option<Ownership> {
-        let mut ownership = None;
-        let mut previous: Vec<Previous> = vec![];
-        for line in &txt_values(record) {
-            let fields: HashMap<&str, &str> = line.split(' ').filter_map(|field| field.split_once('=')).collect();
-            let get = |key: &str| fields.get(key).map(|value| (*value).to_owned());
-            if get("heritage").as_deref() == Some("albatross") {
-                ownership = Some(Ownership {
-                    stack: get("stack")?,
-                    region: get("region"),
-                    account: get("account"),
-                    environment: get("environment")?,
-                    target: get("target"),
-                    previous: vec![],
-                });
-            } else if let Some(kind) = get("previous") {
-                let kind = RrType::from(kind.as_str());
-                let wildcard = get("wildcard").as_deref() == Some("true");
-                if let (Some(name), Some(zone)) = (get("alias"), get("zone")) {
-                    let record = alias(domain, kind, &name, &zone, get("health").as_deref() == Some("true"));
-                    previous.push(Previous { record, instances: BTreeMap::new(), wildcard });
-                } else if let Some(value) = get("value") {
-                    let ttl = get("ttl").and_then(|ttl| ttl.parse().ok()).unwrap_or(TTL);
-                    let instance = get("instance").map(|id| (value.clone(), id));
-                    match previous.iter_mut().find(|previous| *previous.record.r#type() == kind) {
-                        Some(found) => {
-                            found.record.resource_records.get_or_insert_default().push(resource_record(&value));
-                            found.instances.extend(instance);
-                        }
-                        None => {
-                            let record = plain(domain, kind, ttl, &value);
-                            previous.push(Previous { record, instances: instance.into_iter().collect(), wildcard });
-                        }
-                    }
-                }
-            }
-        }
-        ownership.map(|ownership| Ownership { previous, ..ownership })
+        self.remembered.iter().any(|one| one.wildcard && same(&one.record, record))
     }
 }
 
-/// The ownership record says that an alias of this environment stands at the domain: its last step was done.
-pub fn is_owned(owner: &Owner, environment: &str, domain: &str, standing: &Standing) -> bool {
-    let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
-    ownership.is_some_and(|ownership| ownership.is_of(owner, environment) && ownership.target.is_some())
-}
-
-/// The edits, beside the end of the lock, with which nothing of ours is left at a domain that a wildcard served: its copies go,
-/// and the wildcard serves the domain again. None as long as the validation record stands, as a name under which anything
-/// stands is served by no wildcard. Where something of somebody else's stands there, the copies stay and are nobody's.
-pub fn farewell(owner: &Owner, environment: &str, domain: &str, standing: &Standing) -> Vec<Edit> {
-    let ownership = standing.ownership.as_ref().and_then(|record| Some((record, Ownership::parse(record, domain)?)));
-    let Some((record, ownership)) = ownership else { return vec![] };
-    let is_pointed = ownership.target.is_some() || !ownership.is_of(owner, environment);
-    if is_pointed || standing.beneath.iter().any(|record| validates(record, domain)) {
-        return vec![];
-    }
-    let (copies, others): (Vec<_>, Vec<_>) = standing.records.iter().partition(|record| ownership.has_copied(record));
-    let alone = others.is_empty() && standing.beneath.is_empty();
-    let going = copies.into_iter().filter(|_| alone).chain([record]);
-    going.cloned().map(Edit::Delete).collect()
+/// Whether the ownership record says that an alias of this environment stands at the domain: then the environment's last
+/// step was done.
+pub fn is_owned(owner: &Owner, environment: &str, domain: &str, at_domain: &DomainRecords) -> bool {
+    Ownership::at(domain, at_domain)
+        .is_some_and(|ownership| ownership.is_of(owner, environment) && ownership.target.is_some())
 }
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::record::Edit;
+    use super::super::batch::Edit;
     use super::*;
     use crate::spec::environment::Environment;
 
@@ -213,11 +208,11 @@ pub mod tests {
         Environment::example().owner
     }
 
-    pub fn owned(previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
-        owned_by("albatross", "our-elb.amazonaws.com", previous)
+    pub fn owned(remembered: Vec<ResourceRecordSet>) -> ResourceRecordSet {
+        owned_by("albatross", "our-elb.amazonaws.com", remembered)
     }
 
-    pub fn owned_by(stack: &str, target: &str, previous: Vec<ResourceRecordSet>) -> ResourceRecordSet {
+    pub fn owned_by(stack: &str, target: &str, remembered: Vec<ResourceRecordSet>) -> ResourceRecordSet {
         let Owner { region, account, .. } = owner();
         let instances = [Target { id: "i-1".into(), addresses: vec![INSTANCE.into()], ..Target::default() }];
         let ownership = Ownership {
@@ -226,7 +221,7 @@ pub mod tests {
             account: Some(account),
             environment: "api-example-com".into(),
             target: Some(target.into()),
-            previous: previous.iter().map(|record| Previous::of(record, &instances)).collect(),
+            remembered: remembered.iter().map(|record| Remembered::of(record, &instances)).collect(),
         };
         ownership.record(DOMAIN)
     }
@@ -242,13 +237,13 @@ pub mod tests {
     #[test]
     fn a_long_ownership_value_is_split_and_read_back() {
         let long = format!("{}.example.net", "a".repeat(60)).repeat(4);
-        let previous = vec![plain(DOMAIN, RrType::Cname, 60, &long)];
-        let record = owned(previous.clone());
+        let replaced = vec![plain(DOMAIN, RrType::Cname, 60, &long)];
+        let record = owned(replaced.clone());
         assert!(
             record.resource_records().iter().all(|value| value.value().split("\" \"").all(|part| part.len() <= 257))
         );
-        let read: Vec<_> = Ownership::parse(&record, DOMAIN).unwrap().previous;
-        assert_eq!(read.into_iter().map(|previous| previous.record).collect::<Vec<_>>(), previous);
+        let read: Vec<_> = Ownership::parse(&record, DOMAIN).unwrap().remembered;
+        assert_eq!(read.into_iter().map(|one| one.record).collect::<Vec<_>>(), replaced);
     }
 
     #[test]
@@ -260,33 +255,12 @@ pub mod tests {
         v4.resource_records.get_or_insert_default().push(resource_record("198.51.100.1"));
         let v6 = plain(DOMAIN, RrType::Aaaa, 300, "2001:0db8:0010::000a");
         let mut ownership = Ownership::parse(&owned(vec![]), DOMAIN).unwrap();
-        ownership.previous = vec![Previous::of(&v4, &instances), Previous::of(&v6, &instances)];
-        ownership.previous[1].wildcard = true;
+        ownership.remembered = vec![Remembered::of(&v4, &instances), Remembered::of(&v6, &instances)];
+        ownership.remembered[1].wildcard = true;
         let read = Ownership::parse(&ownership.record(DOMAIN), DOMAIN).unwrap();
-        assert_eq!(read.previous[0].instances, BTreeMap::from([(INSTANCE.to_owned(), "i-1".to_owned())]));
-        assert_eq!(read.previous[1].instances.values().collect::<Vec<_>>(), ["i-2"]);
-        assert_eq!(read.previous.iter().map(|previous| previous.wildcard).collect::<Vec<_>>(), [false, true]);
-    }
-
-    #[test]
-    fn the_last_of_ours_leaves_the_domain_to_the_wildcard() {
-        let ownership = || Ownership::of_copies(&owner(), "api-example-com", &[a(INSTANCE)]).record(DOMAIN);
-        let validation = || plain("_0a.api.example.com.", RrType::Cname, 60, "_1.xlf.acm-validations.aws.");
-        let theirs = || plain("x.api.example.com.", RrType::A, 60, "198.51.100.1");
-        let mail = || plain("api.example.com.", RrType::Mx, 60, "10 mail.example.com");
-        let left = |records: Vec<ResourceRecordSet>, ownership: ResourceRecordSet, beneath: Vec<ResourceRecordSet>| {
-            let standing = Standing { records, ownership: Some(ownership), beneath, ..Standing::default() };
-            summary(&farewell(&owner(), "api-example-com", DOMAIN, &standing))
-        };
-        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![]), "delete A, delete TXT");
-        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![validation()]), "");
-        assert_eq!(left(vec![a(INSTANCE)], ownership(), vec![theirs()]), "delete TXT");
-        assert_eq!(left(vec![a(INSTANCE), mail()], ownership(), vec![]), "delete TXT");
-        assert_eq!(left(vec![a("198.51.100.9")], ownership(), vec![]), "delete TXT");
-        assert_eq!(left(vec![our_alias()], owned(vec![]), vec![]), "");
-        assert_eq!(farewell(&owner(), "api-example-com", DOMAIN, &Standing::default()), []);
-        let other = Standing { ownership: Some(ownership()), ..Standing::default() };
-        assert_eq!(farewell(&owner(), "another", DOMAIN, &other), []);
+        assert_eq!(read.remembered[0].instances, BTreeMap::from([(INSTANCE.to_owned(), "i-1".to_owned())]));
+        assert_eq!(read.remembered[1].instances.values().collect::<Vec<_>>(), ["i-2"]);
+        assert_eq!(read.remembered.iter().map(|one| one.wildcard).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

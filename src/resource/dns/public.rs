@@ -1,4 +1,5 @@
-//! What the internet is told of a domain, beside what its zone says: is the zone asked at all, and may ACM issue a certificate.
+//! What public DNS says of a domain beside its zone: whether the internet asks the zone at all, and whether ACM may issue a
+//! certificate.
 
 use futures_util::future::join_all;
 
@@ -8,17 +9,17 @@ use super::resolver::{Resolver, Said};
 use crate::error::{Error, Result};
 use crate::spec::ids::Zone;
 
-/// What public DNS says.
+/// The answers of public DNS.
 #[derive(Debug, Clone, Default)]
 pub struct Public {
-    /// Of the zone; `None` where they were not asked for.
+    /// The zone's name servers; `None` where they were not asked for.
     name_servers: Option<Said<Vec<String>>>,
     /// The CAA properties of the names above the zone, the closest first.
     above: Vec<(String, Said<Vec<Property>>)>,
 }
 
 impl Public {
-    /// Asks what is wanted, all at once.
+    /// Asks for the zone's `delegation` and for the `caa` records above it, as far as wanted, all at once.
     pub async fn ask(resolver: &Resolver, zone: &Zone, delegation: bool, caa: bool) -> Self {
         let name_servers = async { if delegation { Some(resolver.name_servers(&zone.name).await) } else { None } };
         let above = std::iter::successors(zone.name.split_once('.'), |(_, name)| name.split_once('.'));
@@ -27,9 +28,9 @@ impl Public {
         Public { name_servers, above }
     }
 
-    /// Refuses a zone that the internet does not ask: `own` are the zone's own name servers, `path` is that of the field that
-    /// chose it. Answers a warning where only some of the internet's name servers are the zone's, or where public DNS does
-    /// not answer.
+    /// Refuses a zone that the internet does not ask: `own` are the zone's own name servers, `path` is the JSON path of the
+    /// field that chose it. Returns a warning where only some of the name servers that the internet asks are the zone's, or
+    /// where public DNS does not answer.
     ///
     /// # Errors
     /// [`Error::InvalidInput`].
@@ -67,9 +68,9 @@ impl Public {
         }
     }
 
-    /// The CAA properties that forbid ACM a certificate for a domain, with the name that they stand at, in words; `None` where
-    /// it may issue one, or that is not known. `at_domain` are those that public DNS says of the domain itself, where a CNAME
-    /// stands there.
+    /// Returns the name at which CAA properties stand that forbid ACM a certificate for the domain, and these properties, in
+    /// words; `None` where ACM may issue one, or that is not known. `at_domain` are the properties that public DNS has for the
+    /// domain itself, where a CNAME stands there.
     fn forbidding(&self, around: &Around, at_domain: Vec<Property>) -> Option<(String, String)> {
         let domain = &around.domain;
         let of_cname = (!at_domain.is_empty()).then(|| (format!("where the CNAME at {domain} leads"), at_domain));
@@ -85,7 +86,7 @@ impl Public {
     }
 }
 
-/// Why ACM may not issue a certificate for a domain, and what to do; `None` where it may, or that is not known.
+/// Says why ACM may not issue a certificate for a domain, and what to do; `None` where it may, or that is not known.
 pub async fn forbidden(resolver: &Resolver, public: &Public, around: &Around) -> Option<String> {
     let domain = &around.domain;
     let at_domain = if around.is_cname() { resolver.caa(domain).await.unwrap_or_default() } else { vec![] };

@@ -1,4 +1,4 @@
-//! What public DNS says, asked of the resolver that the function has: a zone tells only what it would say if it were asked.
+//! Asks public DNS through this machine's resolver: a zone in Route 53 shows only what it would answer if it were asked.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
@@ -14,15 +14,15 @@ use tokio::time::timeout;
 use super::caa::Property;
 use crate::spec::ids::destination;
 
-/// Names the resolver of the local AWS, as `127.0.0.1:5353`. Not set on AWS.
+/// The variable that names the resolver of the local AWS, such as `127.0.0.1:5353`. It is not set on AWS.
 const RESOLVER: &str = "LOCAL_AWS_DNS";
-/// Of this machine: its lines `nameserver <address>` (resolv.conf(5)).
+/// Has a line `nameserver <address>` for each resolver of this machine (resolv.conf(5)).
 const CONFIGURATION: &str = "/etc/resolv.conf";
-/// Of one question, which is asked twice.
+/// How long one question waits for its answer. It is asked so many times.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 
-/// What was asked, or in words why there is no answer.
+/// An answer, or in words why there is none.
 pub type Said<T> = Result<T, String>;
 
 /// The resolver of this machine.
@@ -39,19 +39,19 @@ impl Resolver {
         })
     }
 
-    /// The name servers of a zone, sorted; none where the internet knows of no such zone.
+    /// Asks for the name servers of a zone, sorted; none where the internet knows no such zone.
     pub async fn name_servers(&self, zone: &str) -> Said<Vec<String>> {
         let server = |data: &RData| match data {
             RData::NS(server) => Some(destination(&server.0.to_string())),
             _ => None,
         };
         let mut servers = self.ask(zone, TYPE::NS, server).await?;
-        // Resolvers turn their order.
+        // Resolvers rotate their order.
         servers.sort();
         Ok(servers)
     }
 
-    /// The CAA properties of a name, or of where its CNAME leads; none where it has none.
+    /// Asks for the CAA properties of a name, or of the name to which its CNAME leads; none where there are none.
     pub async fn caa(&self, name: &str) -> Said<Vec<Property>> {
         let property = |data: &RData| match data {
             RData::CAA(caa) => Some(Property {
@@ -80,7 +80,7 @@ impl Resolver {
     }
 }
 
-/// Hard to guess: the hashing keys of the standard library are random.
+/// Returns a number that is hard to guess: the hashing keys of the standard library are random.
 fn random() -> u16 {
     let [high, low, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
     u16::from_ne_bytes([high, low])
@@ -101,11 +101,11 @@ fn question(id: u16, name: &str, kind: TYPE) -> simple_dns::Result<Vec<u8>> {
     packet.build_bytes_vec()
 }
 
-/// The answer to a question; over TCP where it is too long for UDP (RFC 1035, 4.2).
+/// Asks a question over UDP, and over TCP where the answer is too long for that (RFC 1035, 4.2).
 async fn over_udp(resolver: SocketAddr, question: &[u8], id: u16) -> io::Result<Vec<u8>> {
     let own: SocketAddr = if resolver.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(own).await?;
-    // What others send is not received then.
+    // A connected socket receives nothing that others send.
     socket.connect(resolver).await?;
     socket.send(question).await?;
     let mut buffer = vec![0; 4096];
@@ -125,7 +125,7 @@ async fn over_udp(resolver: SocketAddr, question: &[u8], id: u16) -> io::Result<
     }
 }
 
-/// Each message follows its length (RFC 1035, 4.2.2).
+/// Asks a question over TCP, where each message follows its length (RFC 1035, 4.2.2).
 async fn over_tcp(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(resolver).await?;
     let length = u16::try_from(question.len()).map_err(io::Error::other)?;
@@ -136,7 +136,7 @@ async fn over_tcp(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> 
     Ok(answer)
 }
 
-/// What an answer holds; a name that does not exist has nothing.
+/// Reads what an answer holds; a name that does not exist has nothing.
 fn read<T>(answer: &[u8], name: &str, kind: TYPE, take: impl Fn(&RData) -> Option<T>) -> Said<Vec<T>> {
     let packet = Packet::parse(answer).map_err(|problem| format!("{kind:?} of {name}: not an answer: {problem}"))?;
     match packet.rcode() {

@@ -1,9 +1,10 @@
-//! The CNAMEs that prove to ACM the control of a domain.
+//! The validation CNAMEs, which prove to ACM that the user controls a domain.
 
 use aws_sdk_route53 as route53;
 use route53::types::{ResourceRecordSet, RrType};
 
-use super::record::{Edit, TTL, apply, describe, is_named, is_outdated, plain};
+use super::batch::{Edit, apply, is_outdated};
+use super::record::{TTL, describe, is_named, plain, values};
 use crate::error::{Call, Error, Result};
 use crate::kind::Kind;
 use crate::spec::ids::{ValidationRecord, Zone};
@@ -66,10 +67,10 @@ pub async fn find(
 }
 
 fn has_value(record: &ResourceRecordSet, value: &str) -> bool {
-    record.resource_records().iter().any(|has| has.value().trim_end_matches('.').eq_ignore_ascii_case(value))
+    values(record).any(|has| has.trim_end_matches('.').eq_ignore_ascii_case(value))
 }
 
-/// The CNAME of just this name.
+/// Reads the CNAME of exactly this name.
 async fn cname(client: &route53::Client, zone: &str, name: &str) -> Result<Option<ResourceRecordSet>> {
     let call = client
         .list_resource_record_sets()
@@ -80,7 +81,7 @@ async fn cname(client: &route53::Client, zone: &str, name: &str) -> Result<Optio
     Ok(page.resource_record_sets.into_iter().find(|record| is_named(record, name) && *record.r#type() == RrType::Cname))
 }
 
-/// Deletes a validation CNAME that holds ACM's value; absent or changed by somebody, it is left.
+/// Deletes a validation CNAME that holds ACM's value. One that somebody has changed stays. Safe to repeat.
 pub async fn remove_cname(client: &route53::Client, zone: &str, record: &ValidationRecord) -> Result<()> {
     match cname(client, zone, &record.name).await? {
         Some(found) if has_value(&found, &record.value) => {

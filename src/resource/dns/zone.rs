@@ -1,4 +1,4 @@
-//! Hosted zones: which one holds a domain.
+//! Hosted zones: which of them holds a domain.
 
 use aws_sdk_route53 as route53;
 use route53::types::HostedZone;
@@ -6,68 +6,91 @@ use route53::types::HostedZone;
 use crate::error::{Call, Error, Result};
 use crate::spec::ids::Zone;
 
-/// All hosted zones of the account.
+/// Lists all hosted zones of the account.
 pub async fn zones(client: &route53::Client) -> Result<Vec<HostedZone>> {
     client.list_hosted_zones().into_paginator().items().send().try_collect().await.call("route53:ListHostedZones")
 }
 
-/// The public zone whose name is the longest suffix of the domain; `given` is the input's `hostedZoneId`.
+/// Chooses the public zone whose name is the longest suffix of the domain; `given` is the input's `hostedZoneId`.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where there is none, or the given one is missing, private or not the closest.
 pub fn choose_zone(zones: &[HostedZone], domain: &str, given: Option<&str>) -> Result<Zone> {
-    let id = |zone: &HostedZone| zone.id().trim_start_matches("/hostedzone/").to_owned();
-    let name = |zone: &HostedZone| zone.name().trim_end_matches('.').to_owned();
-    let private = |zone: &HostedZone| zone.config().is_some_and(|config| config.private_zone());
-    let holds = |zone: &HostedZone| domain == name(zone) || domain.ends_with(&format!(".{}", name(zone)));
-    let mut closest: Vec<&HostedZone> = zones.iter().filter(|zone| holds(zone) && !private(zone)).collect();
-    let longest = closest.iter().map(|zone| name(zone).len()).max().unwrap_or_default();
-    closest.retain(|zone| name(zone).len() == longest);
-    let ids = || closest.iter().map(|zone| id(zone)).collect::<Vec<_>>().join(", ");
+    let mut closest: Vec<&HostedZone> = zones.iter().filter(|zone| holds(zone, domain) && !is_private(zone)).collect();
+    let longest = closest.iter().map(|zone| name_of(zone).len()).max().unwrap_or_default();
+    closest.retain(|zone| name_of(zone).len() == longest);
     let chosen = match given.map(|given| given.trim_start_matches("/hostedzone/")) {
-        None => match closest[..] {
-            [zone] => zone,
-            [] => {
-                let hidden = if zones.iter().any(holds) { " (a private one does not serve the internet)" } else { "" };
-                return Err(Error::input(
-                    "$.domain",
-                    format!(
-                        "no public hosted zone of this account holds {domain}{hidden}. Create one in Route 53 and delegate to it"
-                    ),
-                ));
-            }
-            _ => {
-                return Err(Error::input(
-                    "$.hostedZoneId",
-                    format!(
-                        "several public zones hold {domain} ({}); name the one that the registrar delegates to",
-                        ids()
-                    ),
-                ));
-            }
-        },
-        Some(given) => {
-            let wrong = |problem: String| Err(Error::input("$.hostedZoneId", problem));
-            let Some(zone) = zones.iter().find(|zone| id(zone) == given) else {
-                return wrong(format!("{given} is not a hosted zone of this account"));
-            };
-            if private(zone) {
-                return wrong(format!("{given} is a private zone; it does not serve the internet"));
-            }
-            if !closest.iter().any(|zone| id(zone) == given) {
-                return wrong(format!(
-                    "{given} is {}; the closest public zone of {domain} is {}",
-                    name(zone),
-                    if closest.is_empty() { "none".into() } else { ids() }
-                ));
-            }
-            zone
-        }
+        None => only(zones, &closest, domain)?,
+        Some(given) => check_given(zones, &closest, domain, given)?,
     };
-    Ok(Zone { id: id(chosen), name: name(chosen) })
+    Ok(Zone { id: id_of(chosen), name: name_of(chosen).into() })
 }
 
-/// The id of the zone that [`choose_zone`] chooses of the account's; `None` where it refuses.
+/// Returns the one zone of the `closest` ones.
+fn only<'a>(zones: &[HostedZone], closest: &[&'a HostedZone], domain: &str) -> Result<&'a HostedZone> {
+    match closest {
+        [zone] => Ok(zone),
+        [] => {
+            let has_private = zones.iter().any(|zone| holds(zone, domain));
+            let hidden = if has_private { " (a private one does not serve the internet)" } else { "" };
+            let problem = format!(
+                "no public hosted zone of this account holds {domain}{hidden}. Create one in Route 53 and delegate to it"
+            );
+            Err(Error::input("$.domain", problem))
+        }
+        _ => {
+            let problem = format!(
+                "several public zones hold {domain} ({}); name the one that the registrar delegates to",
+                ids(closest)
+            );
+            Err(Error::input("$.hostedZoneId", problem))
+        }
+    }
+}
+
+/// Returns the zone of the id `given`, which must be among the `closest` ones.
+fn check_given<'a>(
+    zones: &'a [HostedZone],
+    closest: &[&HostedZone],
+    domain: &str,
+    given: &str,
+) -> Result<&'a HostedZone> {
+    let wrong = |problem: String| Err(Error::input("$.hostedZoneId", problem));
+    let Some(zone) = zones.iter().find(|zone| id_of(zone) == given) else {
+        return wrong(format!("{given} is not a hosted zone of this account"));
+    };
+    if is_private(zone) {
+        return wrong(format!("{given} is a private zone; it does not serve the internet"));
+    }
+    if !closest.iter().any(|zone| id_of(zone) == given) {
+        let closest = if closest.is_empty() { "none".into() } else { ids(closest) };
+        return wrong(format!("{given} is {}; the closest public zone of {domain} is {closest}", name_of(zone)));
+    }
+    Ok(zone)
+}
+
+fn id_of(zone: &HostedZone) -> String {
+    zone.id().trim_start_matches("/hostedzone/").to_owned()
+}
+
+fn ids(zones: &[&HostedZone]) -> String {
+    zones.iter().map(|zone| id_of(zone)).collect::<Vec<_>>().join(", ")
+}
+
+fn name_of(zone: &HostedZone) -> &str {
+    zone.name().trim_end_matches('.')
+}
+
+fn is_private(zone: &HostedZone) -> bool {
+    zone.config().is_some_and(|config| config.private_zone())
+}
+
+fn holds(zone: &HostedZone, domain: &str) -> bool {
+    let name = name_of(zone);
+    domain == name || domain.ends_with(&format!(".{name}"))
+}
+
+/// Returns the id of the zone that [`choose_zone`] chooses among the account's; `None` where it chooses none.
 pub async fn find_zone(client: &route53::Client, domain: &str, given: Option<&str>) -> Result<Option<String>> {
     Ok(choose_zone(&zones(client).await?, domain, given).ok().map(|zone| zone.id))
 }
