@@ -16,32 +16,41 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz worlds crash-matrix fleet bench bench-build local-aws build lint clean
+.PHONY: help demo test unit one fuzz worlds crash-matrix fleet bench bench-build local-aws build lint clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 demo: build ## Provision and tear down on the local AWS; DOMAIN=… and INPUT=file.json are yours
-	@.venv/bin/python -m tests.aws.demo $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(INPUT),--input '$(INPUT)')
+	@.venv/bin/python -m harness.demo $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(INPUT),--input '$(INPUT)')
 
+# A core each, and a local AWS each.
 test: build lint $(NODE) ## Run everything: lints, unit tests, each function, end to end
 	cargo test --lib --target $(TARGET)
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+unit: ## Run the unit tests of the Rust code alone: seconds, once it is compiled
+	cargo test --lib --target $(TARGET)
+
+one: $(VENV) ## Run the tests with TEST=… in their names, in Rust and in Python
+	$(if $(TEST),,$(error TEST=… is a part of the test's name))
+	cargo test --quiet --lib --target $(TARGET) '$(TEST)'
+	.venv/bin/pytest -k '$(TEST)' || [ $$? = 5 ] # 5: it has none of that name
 
 fuzz: ## Give the input parsers a million random inputs each; CASES=… is yours
-	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib --target $(TARGET) environment_fuzz -- --nocapture
+	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --lib --target $(TARGET) input_fuzz -- --nocapture
 
 worlds: build ## Test 10,000 random worlds of somebody else's things; SEED=… and WORLDS=… are yours
 	SEED=$(or $(SEED),0) WORLDS=$(or $(WORLDS),10000) .venv/bin/pytest tests/test_foreign_worlds.py
 
 crash-matrix: build ## Run every API call with every fault, and a teardown's denied for good; make test runs samples. ONLY='create-alb' chooses
-	@.venv/bin/python -m tests.aws.crash_matrix $(if $(ONLY),--only '$(ONLY)'); crashes=$$?; \
-	.venv/bin/python -m tests.aws.denial_matrix $(if $(ONLY),--only '$(ONLY)') && exit $$crashes
+	@.venv/bin/python -m harness.crash_matrix $(if $(ONLY),--only '$(ONLY)'); crashes=$$?; \
+	.venv/bin/python -m harness.denial_matrix $(if $(ONLY),--only '$(ONLY)') && exit $$crashes
 
 fleet: build ## Let a night take down 10, 100 and 1,000 environments at AWS's rates, for an hour and a half; SIZES='10 100' is yours
-	@.venv/bin/python -m tests.aws.fleet $(or $(SIZES),10 100 1000)
+	@.venv/bin/python -m harness.fleet $(or $(SIZES),10 100 1000)
 
-bench: build ## Measure it all into BENCHMARKS.md, for an hour and a quarter; PART=no-waits, waits, real-time, startup or growth alone
+bench: build ## Measure it all into BENCHMARKS.md, for an hour and a quarter; PART=no-waits, waits, startup or growth alone
 	cargo build --release --target $(TARGET) --bins --example hello
 	@.venv/bin/python -m benches $(if $(PART),--only-part $(PART))
 
@@ -49,7 +58,7 @@ bench-build: $(VENV) ## Measure cold and warm builds in fresh clones, for an hou
 	@.venv/bin/python -m benches.builds
 
 local-aws: $(VENV) ## Keep the local AWS running, and print what a shell needs to use it
-	@.venv/bin/python -m tests.aws
+	@.venv/bin/python -m local_aws
 
 build: $(BUILT) ## Build the functions with the SAM CLI for the local AWS
 

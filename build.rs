@@ -1,5 +1,5 @@
-//! Leaves out of the functions that are deployed what serves unwinding alone, a sixth of each: with `panic = "abort"` nothing
-//! unwinds. rustc's own option for that, `force-unwind-tables`, cannot be set for one profile, and tests do unwind.
+//! Leaves the tables for unwinding, a sixth of each function, out of the functions that are deployed: with `panic = "abort"`
+//! nothing unwinds. rustc's own option, `force-unwind-tables`, cannot be set for one profile, and tests do unwind.
 
 use std::env;
 use std::fs;
@@ -17,7 +17,7 @@ fn main() {
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {
         let script = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("no-unwinding.ld");
         fs::write(&script, SCRIPT).expect("OUT_DIR is there to be written to");
-        // The example is the hello world that the functions are measured against.
+        // The example is the hello world that benches/ measures the functions against.
         for linked in ["bins", "examples"] {
             println!("cargo::rustc-link-arg-{linked}=-Wl,-T,{}", script.display());
         }

@@ -1,4 +1,4 @@
-"""The bench: `python -m benches` measures, and writes raw results, tables and plots.
+"""The bench: `python -m benches` measures, and writes raw results and tables.
 
 Each part keeps its own raw results in target/bench as they come, so that one alone can be measured again.
 """
@@ -9,40 +9,33 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from tests.aws.stack import ROOT, build
+from harness.stack import ROOT, build
 
 from . import builds, growth, startup
 from .machine import about
 from .peers import PEERS
 from .release import BINARIES
-from .report import SHARED, report, write
+from .report import SHARED, report
 from .rounds import Setting, run
 
 RAW = ROOT / "target" / "bench"
 
 
-def side_by_side(options: argparse.Namespace, setting: Setting) -> Iterator[dict]:
+def side_by_side(setting: Setting) -> Iterator[dict]:
     """Albatross and its peers."""
-    kinds = [kind for kind in PEERS if not options.only or kind.name in options.only]
-    return run(kinds, setting, lambda text: print(text, flush=True))
+    return run(PEERS, setting, lambda text: print(text, flush=True))
 
 
 def no_waits(options: argparse.Namespace) -> Iterator[dict]:
     """With AWS's waits at zero."""
-    return side_by_side(options, Setting("no waits", math.inf, options.rounds))
+    return side_by_side(Setting("no waits", math.inf, options.rounds))
 
 
 def waits(options: argparse.Namespace) -> Iterator[dict]:
-    """With AWS's waits on a clock that is sped up."""
+    """With AWS's waits, by default on a clock that is sped up; only at speed 1 it binds all peers alike."""
     name = f"AWS's waits, {options.speed:g} times as fast"
-    return side_by_side(options, Setting(name, options.speed, options.rounds))
-
-
-def real_time(options: argparse.Namespace) -> Iterator[dict]:
-    """With AWS's waits in real time, which alone binds all peers alike."""
-    return side_by_side(options, Setting("AWS's waits in real time", 1, options.real_rounds))
+    return side_by_side(Setting(name, options.speed, options.rounds))
 
 
 def starts(options: argparse.Namespace) -> Iterator[dict]:
@@ -52,7 +45,7 @@ def starts(options: argparse.Namespace) -> Iterator[dict]:
 
 def many(options: argparse.Namespace) -> Iterator[dict]:
     """Many environments."""
-    return growth.measure(options.sizes, options.growth_speed)
+    return growth.measure(options.sizes, options.speed)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
@@ -60,29 +53,22 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
     "waits": waits,
     "startup": starts,
     "growth": many,
-    "real-time": real_time,
 }
-# Not for half an hour more, unless it is asked for.
-DEFAULT = [part for part in PARTS if part != "real-time"]
 
 
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--only-part", nargs="+", choices=PARTS, default=DEFAULT, metavar="PART", help=", ".join(PARTS)
+        "--only-part", nargs="+", choices=PARTS, default=[*PARTS], metavar="PART", help=", ".join(PARTS)
     )
     parser.add_argument("--report", action="store_true", help="of the last raw results; measure nothing")
-    parser.add_argument("--into", type=Path, default=ROOT, help="the folder for the report")
-    side = parser.add_argument_group("no-waits, waits and real-time")
-    side.add_argument("--rounds", type=int, default=5, help="of no-waits and waits")
-    side.add_argument("--speed", type=float, default=4, help="of waits: AWS seconds per real second")
-    side.add_argument("--real-rounds", type=int, default=1, help="of real-time")
-    side.add_argument("--only", nargs="+", metavar="PEER", help="names of peers, such as Terraform")
-    parser.add_argument_group("startup").add_argument("--starts", type=int, default=12, help="of each")
-    grown = parser.add_argument_group("growth")
-    grown.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100, 300], help="in environments")
-    grown.add_argument("--growth-speed", type=float, default=4, help="AWS seconds per real second")
+    parser.add_argument("--rounds", type=int, default=5, help="of no-waits and waits")
+    parser.add_argument(
+        "--speed", type=float, default=4, help="of waits and growth: AWS seconds a real second"
+    )
+    parser.add_argument("--starts", type=int, default=12, help="of each, in startup")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100, 300], help="in growth")
     return parser.parse_args()
 
 
@@ -107,8 +93,8 @@ def main() -> int:
                 broken.append(part)
     files = [*(RAW / f"{part}.json" for part in PARTS), builds.KEPT]
     raw = {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
-    write(report(raw), options.into)
-    print(f"Raw results are in {RAW}, the report in {options.into}")
+    (ROOT / "BENCHMARKS.md").write_text(report(raw))
+    print(f"Raw results are in {RAW}, the report in BENCHMARKS.md")
     for part in broken:
         print(f"{part} broke off: make bench PART={part} measures it again")
     measured = [raw.get(part, {}) for part in options.only_part]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.aws.stack import ROOT
+from harness.stack import ROOT
 
 from .machine import about
 from .markdown import table

@@ -7,15 +7,15 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
-from tests.aws.fleet import MOST_EVENTS, NIGHT_SECONDS, SETTLED, Watch, is_throttled, watching
-from tests.aws.local import LocalAws
-from tests.aws.stack import Execution, Stack
-from tests.aws.strict.throttle import ACCOUNT, OPERATIONS
-from tests.aws.world import ZONES, World
+from harness.fleet import MOST_EVENTS, NIGHT_SECONDS, SETTLED, Watch, is_throttled, watching
+from harness.stack import Execution, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.strict.throttle import ACCOUNT, OPERATIONS
+from local_aws.world import ZONES
 
-from .markdown import bars, table
+from .markdown import table
 from .release import deployed
 
 CREATE = next(limit for limit in OPERATIONS if limit.is_for("elbv2", "CreateLoadBalancer"))
@@ -117,7 +117,7 @@ def bounds(through: dict[str, float], environments: float) -> dict[str, float]:
     return dict(sorted(least.items(), key=lambda item: -item[1]))
 
 
-def markdown(results: dict, plots: dict[Path, str], folder: Path) -> list[str]:
+def markdown(results: dict) -> list[str]:
     """The figures, and what follows from them and AWS's quotas."""
     speed = results["speed"]
     text = [
@@ -154,10 +154,6 @@ def markdown(results: dict, plots: dict[Path, str], folder: Path) -> list[str]:
         ]
         text += [f"**{phase.capitalize()}**", table(head, rows, left=0)]
         text += ["\n".join(["What went wrong:", "", *wrong])] * bool(wrong)
-        path = folder / f"growth-{phase}.svg"
-        seconds = {f"{each['environments']:,}": [each[phase]["seconds"]] for each in results["sizes"]}
-        plots[path] = bars(f"{phase}, AWS s by environments", seconds)
-        text.append(f"![{phase}, AWS s by environments]({path})")
     return [*text, *limits(results["sizes"][-1])]
 
 

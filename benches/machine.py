@@ -6,7 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.aws.stack import ROOT
+from harness.stack import ROOT
 
 
 def said(command: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Who does the job: each provisions and tears down in a world, and says what that took of processor and memory."""
+"""Who does the job: each provisions and tears down in a world, and says what that took of time and memory."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import boto3
 
-from tests.aws.fleet import Memory
-from tests.aws.local import LocalAws
-from tests.aws.world import World
+from harness.fleet import Memory
+from harness.world import World
+from local_aws.local import LocalAws
 
 from .machine import said
 from .release import deployed
@@ -32,10 +32,9 @@ MOST_OUTPUT = 2000
 
 @dataclass(frozen=True)
 class Used:
-    """What one phase took: seconds, seconds of processor, and KiB of the process that held most."""
+    """What one phase took: seconds, and KiB of the process that held most."""
 
     wall: float
-    cpu: float
     memory: int
     # What AWS charges for the execution itself, as its answer says; of an execution alone.
     cost: dict | None = None
@@ -98,16 +97,15 @@ class Albatross:
 
     def _execute(self, machine: str, event: dict) -> Used:
         self._cool()
-        before, memory = self._children(), Memory(self._aws.functions_parent)
+        memory = Memory(self._aws.functions_parent)
         began = time.monotonic()
         ended = self._stack.wait(self._stack.start(machine, event), PATIENCE_SECONDS)
         wall = time.monotonic() - began
         memory.look()
-        self._cool()
         if ended.status != "SUCCEEDED":
             raise Failed(f"{ended.status} {ended.error}: {ended.cause}")
         cost = ended.output.get("executionCost")
-        return Used(wall, self._children() - before, max(memory.peaks.values()), cost)
+        return Used(wall, max(memory.peaks.values()), cost)
 
     def _cool(self) -> None:
         """End the functions' processes: MiniStack does so where a function's settings are written."""
@@ -115,11 +113,6 @@ class Albatross:
         for name in self._stack.functions.values():
             timeout = client.get_function_configuration(FunctionName=name)["Timeout"]
             client.update_function_configuration(FunctionName=name, Timeout=timeout)
-
-    def _children(self) -> float:
-        """Processor seconds of all functions' processes that have ended (proc(5): stat, cutime and cstime)."""
-        stat = Path(f"/proc/{self._aws.functions_parent}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, stat[13:15])) / os.sysconf("SC_CLK_TCK")
 
 
 class Program:

@@ -5,8 +5,8 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from tests.aws.local import LocalAws
-from tests.aws.stack import BUILT, ROOT, Stack
+from harness.stack import BUILT, ROOT, Stack
+from local_aws.local import LocalAws
 
 # Where `make bench` builds them.
 BINARIES = ROOT / "target" / f"{platform.machine()}-unknown-linux-gnu" / "release"

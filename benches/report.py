@@ -1,17 +1,16 @@
-"""The report: a pure function from raw results to Markdown and plots."""
+"""The report: a pure function from raw results to Markdown."""
 
 import math
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
-from tests.aws.strict.delays import ACTIVE, IN_SYNC, IN_USE, INTERFACES, ISSUED, RECORDS, TARGET_INITIAL
+from local_aws.strict.delays import ACTIVE, IN_SYNC, IN_USE, INTERFACES, ISSUED, RECORDS, TARGET_INITIAL
 
 from . import builds, growth, startup
-from .markdown import bars, table, verdict
+from .markdown import table, verdict
 
 # The parts that are measured side by side.
-SETTINGS = ("no-waits", "waits", "real-time")
+SETTINGS = ("no-waits", "waits")
 OURS, THEIRS = "Albatross", "Terraform"
 PHASES = {
     "provision": "Provision",
@@ -22,7 +21,6 @@ PHASES = {
 }
 # Those that all do.
 SHARED = ("provision", "teardown")
-PLOTS = Path("benches") / "plots"
 # AWS seconds that no one can be quicker than, by the delays of the local AWS: load balancer or certificate, targets, DNS.
 # Targets that are registered early are healthy once the load balancer is active; a deleted load balancer's interfaces
 # hold its security group.
@@ -36,18 +34,26 @@ CRITICAL = {
 # times less than Terraform; dollars for the executions of a provision and its teardown.
 MOST_CALLS = {"provision": 24, "again": 14, "keep": 20, "teardown": 20}
 MOST_BEYOND, LEAST_TIMES, MOST_DOLLARS = 0.05, 10, 0.002
+# Why a target is missed: what calls do without which there were few enough. And why there are more where AWS takes time.
+REASONS = {
+    "provision": "with fewer it would create before it has looked, and take somebody else's for its own",
+    "again": "it looks at all that stands, so that drift is found",
+    "teardown": "each enabled region is asked whether a certificate there needs the validation record",
+}
+LOOKS = "the rest are looks whether AWS is done"
+LAST_LOOK = "the last look comes after AWS is done, and its own time counts as often as the clock is fast"
 # Of an execution's own answer.
 COST = ("transitions", "gbSeconds", "dollars")
 
 Runs = list[dict]
 
 
-def report(raw: dict[str, dict]) -> dict[Path, str]:
-    """BENCHMARKS.md and the plots it shows, by their paths; of the raw results of each part that was measured."""
-    plots: dict[Path, str] = {}
+def report(raw: dict[str, dict]) -> str:
+    """BENCHMARKS.md, of the raw results of each part that was measured."""
     side, starts, grown = together(raw), raw.get("startup"), raw.get("growth")
     text = [
         "# Benchmarks",
+        *(_gains(side) if side else ()),
         "All of it is measured on the local AWS by `make bench`, with `ALBATROSS_BENCH_TERRAFORM_MIRROR` as the folder of "
         "Terraform's plug-ins where they are in one. Figures are medians. Nothing here is a promise, and no test asserts "
         "a time.",
@@ -56,13 +62,13 @@ def report(raw: dict[str, dict]) -> dict[Path, str]:
             ["", "bound", "measured", ""],
             [*_targets(side), *(startup.targets(starts["results"]) if starts else [])],
         ),
-        *(_side_by_side(side, plots) if side else _unmeasured("Side by side")),
+        *(_side_by_side(side) if side else _unmeasured("Side by side")),
         *(startup.markdown(starts) if starts else _unmeasured("Starts")),
-        *(growth.markdown(grown, plots, PLOTS) if grown else _unmeasured("Growth")),
+        *(growth.markdown(grown) if grown else _unmeasured("Growth")),
         *builds.markdown(raw.get("builds")),
         *_where(raw),
     ]
-    return {Path("BENCHMARKS.md"): "\n\n".join(part for part in text if part) + "\n"} | plots
+    return "\n\n".join(part for part in text if part) + "\n"
 
 
 def together(raw: dict[str, dict]) -> dict | None:
@@ -92,6 +98,80 @@ def _where(raw: dict[str, dict]) -> Iterable[str]:
     )
 
 
+# --- What is gained ---------------------------------------------------------------------------------------------
+
+
+def _gains(results: dict) -> list[str]:
+    """What a user decides by, of all who do the job; minutes are of the setting in which AWS takes time."""
+    of = {bool(setting["speed"]): setting for setting in results["settings"]}
+    quick, slow = of.get(False), of.get(True)
+    peers = [peer["name"] for peer in results["peers"]]
+
+    def minutes(phase: str) -> list[float | None]:
+        return _each(results, slow, peers, phase, lambda run: aws_seconds(results, run, slow["speed"]) / 60)
+
+    def quickly(phase: str, value: Callable[[dict], float]) -> list[float | None]:
+        return _each(results, quick, peers, phase, value)
+
+    def both(value: Callable[[dict], float], join: Callable = sum) -> list[float | None]:
+        pairs = zip(*(quickly(phase, value) for phase in SHARED), strict=True)
+        return [None if None in pair else join(pair) for pair in pairs]
+
+    left = {
+        peer: [len(run["left"]) for run in runs if "left" in run]
+        for peer, runs in _grouped(results["runs"]).items()
+    }
+    rows: list[tuple[str, str, list[float | None]]] = [
+        ("minutes until HTTPS serves", ".1f", minutes("provision")),
+        ("minutes until all of it is gone", ".1f", minutes("teardown")),
+        ("seconds of both that are its own", ".1f", both(lambda run: run["wall"])),
+        ("seconds to find that nothing is to change", ".1f", quickly("again", lambda run: run["wall"])),
+        ("API calls of both", ".0f", both(_calls)),
+        ("MiB of memory, at most", ".0f", both(lambda run: run["memory"] / 1024, max)),
+        (
+            "things of the user's that a teardown changes",
+            ".2g",
+            [mean(left[peer]) if left.get(peer) else None for peer in peers],
+        ),
+    ]
+    costs = (
+        [_of(results, slow, OURS, phase, _cost("dollars")) for phase in ("provision", "keep")]
+        if slow
+        else [None]
+    )
+    cost = (
+        ""
+        if None in costs
+        else f"; its executions of a provision and a night's teardown cost ${sum(costs):.4f}"
+    )
+    clock = (
+        f" Their clock is {slow['speed']:g} times as fast, so that what a peer does itself counts as often; its own seconds "
+        "are below them, once."
+        if slow and slow["speed"] != 1
+        else ""
+    )
+    return [
+        "## What you gain",
+        f"The same job done by {OURS}, by {THEIRS}, and by hand. Of the minutes at least {CRITICAL['provision'] / 60:.1f} "
+        f"and {CRITICAL['teardown'] / 60:.1f} are AWS's own waits, for load balancer, certificate and DNS; who waits for "
+        f"one after the other takes longer.{clock} A cell is empty where a peer cannot do it, or nobody has measured it.",
+        table(
+            ["", *peers],
+            [[what, *("" if it is None else f"{it:{form}}" for it in found)] for what, form, found in rows],
+        ),
+        f"{OURS} needs no machine, no state file and nobody at it{cost}. A script that starts everything at once is as "
+        "quick and asks less of AWS: it does not look before it creates, cannot run again, and takes nothing back when it "
+        "fails.",
+    ]
+
+
+def _each(
+    results: dict, setting: dict | None, peers: list[str], phase: str, value: Callable[[dict], float]
+) -> list[float | None]:
+    """Of each of the peers the median, where it has done it in the setting."""
+    return [_of(results, setting, peer, phase, value) if setting else None for peer in peers]
+
+
 # --- Targets -----------------------------------------------------------------------------------------------------
 
 
@@ -104,6 +184,7 @@ def _targets(results: dict | None) -> list[list[str]]:
                 f"API calls of a {_noun(phase)}, {setting['name']}",
                 _of(results, setting, OURS, phase, _calls),
                 bound,
+                why=_calls_why(phase, setting),
             )
             for phase, bound in MOST_CALLS.items()
         ]
@@ -124,7 +205,11 @@ def _targets(results: dict | None) -> list[list[str]]:
                 what = f"of a {phase}, {setting['name']}"
                 rows.append(
                     _target(
-                        f"time beyond the critical path {what}, share of it", share, MOST_BEYOND, form=".1%"
+                        f"time beyond the critical path {what}, share of it",
+                        share,
+                        MOST_BEYOND,
+                        form=".1%",
+                        why=LAST_LOOK,
                     )
                 )
                 rows.append(
@@ -140,9 +225,21 @@ def _noun(phase: str) -> str:
     return words.get(phase, phase)
 
 
-def _target(what: str, value: float | None, bound: float, most: bool = True, form: str = ".4g") -> list[str]:
+def _calls_why(phase: str, setting: dict) -> str:
+    """Why there are more calls than there should be."""
+    return "; ".join(
+        why for why in (REASONS.get(phase), LOOKS if setting["speed"] and phase != "again" else None) if why
+    )
+
+
+def _target(
+    what: str, value: float | None, bound: float, most: bool = True, form: str = ".4g", why: str = ""
+) -> list[str]:
+    """A row; `why` is told where the target is missed."""
     limit = f"{'at most' if most else 'at least'} {bound:{'.0%' if form == '.1%' else 'g'}}"
-    return [what, limit, "" if value is None else f"{value:{form}}", verdict(value, bound, most, form)]
+    said = verdict(value, bound, most, form)
+    reason = f": {why}" if why and said.startswith("missed") else ""
+    return [what, limit, "" if value is None else f"{value:{form}}", said + reason]
 
 
 def _calls(run: dict) -> float:
@@ -180,19 +277,12 @@ def times(theirs: float | None, ours: float | None) -> float | None:
 # --- Side by side ------------------------------------------------------------------------------------------------
 
 
-def _side_by_side(results: dict, plots: dict[Path, str]) -> list[str]:
-    """The job, a table and plots for each setting, and what is left."""
+def _side_by_side(results: dict) -> list[str]:
+    """The job, a table for each phase in each setting, and what is left."""
     text = ["## Side by side", _how()]
     for setting in results["settings"]:
-        text += _setting(results, setting, plots)
+        text += _setting(results, setting)
     return [*text, _left(results), _skipped(results)]
-
-
-def write(files: dict[Path, str], folder: Path) -> None:
-    """Files, by their paths, into a folder."""
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
 
 
 def _how() -> str:
@@ -203,8 +293,8 @@ def _how() -> str:
             "instance's group; and all of it gone again.",
             "Each run has a new world in an empty account; the peers take turns. A provision counts only if curl then gets "
             "HTTPS, HSTS and the redirect, a repeated one only if it changed nothing; after a teardown the account is "
-            "compared with before. CPU is that of the peer's processes, memory the most that one of them held; calls "
-            f"are those that reached AWS. In brackets, how many times {OURS}'s.",
+            "compared with before. Memory is the most that one of the peer's processes held; calls are those that reached "
+            f"AWS. In brackets, how many times {OURS}'s.",
             f"- {OURS}: executions on the local AWS. Its functions' processes are counted, in release builds, started anew "
             "for each execution; Step Functions itself is AWS's. A night's teardown keeps the certificate, as it does by "
             "default; the last one deletes it, as the others' do, and looks in every region for another that needs its "
@@ -219,8 +309,8 @@ def _how() -> str:
     )
 
 
-def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[str]:
-    """A setting's heading, a table for each phase, and its plots."""
+def _setting(results: dict, setting: dict) -> Iterable[str]:
+    """A setting's heading, and a table for each phase."""
     runs = [run for run in results["runs"] if run["setting"] == setting["name"] and not run["wrong"]]
     if not runs:
         return
@@ -228,12 +318,6 @@ def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[s
     speed = setting["speed"]
     if speed is None:
         yield "AWS takes no time, so this is what each takes itself."
-        shown = {
-            "seconds": (lambda run: run["wall"], "s"),
-            "processor": (lambda run: run["cpu"], "s of CPU"),
-            "memory": (lambda run: run["memory"] / 1024, "MiB"),
-            "calls": (_calls, "API calls"),
-        }
     else:
         yield (
             f"In AWS seconds, of which a real second has {speed:g}. The critical path of a provision is "
@@ -245,18 +329,12 @@ def _setting(results: dict, setting: dict, plots: dict[Path, str]) -> Iterable[s
             yield f"To who does not wait until the alias has reached all name servers, those {IN_SYNC} s are added."
         if speed != 1:
             yield _against(results, speed)
-        shown = {"aws-seconds": (lambda run: aws_seconds(results, run, speed), "AWS s")}
     for phase, heading in PHASES.items():
         phase_runs = [run for run in runs if run["phase"] == phase]
         if not phase_runs:
             continue
         yield f"**{heading}**"
         yield _table(results, phase, phase_runs, speed)
-        for what, (measure, unit) in shown.items() if phase in SHARED else ():
-            path = PLOTS / f"{'no-waits' if speed is None else f'speed-{speed:g}'}-{phase}-{what}.svg"
-            values = {peer: [measure(run) for run in own] for peer, own in _grouped(phase_runs).items()}
-            plots[path] = bars(f"{phase}, {unit}", values, OURS)
-            yield f"![{phase}, {unit}]({path})"
     yield _executions(results, setting)
 
 
@@ -278,7 +356,7 @@ def _against(results: dict, speed: float) -> str:
             "A peer's own work takes its real time, and so do the pauses of Terraform and the AWS CLI between two looks: "
             f"**here they count {speed:g} times.** {'; '.join(examples)}{'.' if examples else ''}",
             "That is against each peer, and most against the slow ones: a ratio to Terraform's is fair in real time alone, "
-            "which `make bench PART=real-time` adds in half an hour.",
+            "as `python -m benches --only-part waits --speed 1` measures it.",
         )
     )
 
@@ -305,7 +383,6 @@ def aws_seconds(results: dict, run: dict, speed: float) -> float:
 def _table(results: dict, phase: str, runs: Runs, speed: float | None) -> str:
     """A row for each peer, with medians and how they compare to ours."""
     measures: dict[str, tuple[Callable[[dict], float], str]] = {
-        "CPU s": (lambda run: run["cpu"], ".2f"),
         "MiB": (lambda run: run["memory"] / 1024, ".0f"),
         "reads": (lambda run: run["reads"], ".0f"),
         "writes": (lambda run: run["writes"], ".0f"),

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.aws.curl import curl
-from tests.aws.local import LocalAws
-from tests.aws.world import Snapshot, World, differences, snapshot, without_certificate
+from harness.snapshot import Snapshot, differences, snapshot, without_certificate
+from harness.world import World
+from local_aws.curl import curl
+from local_aws.local import LocalAws
 
 from .peers import Absent, Failed
 
@@ -101,7 +102,7 @@ def fault(name: str, world: World, before: Snapshot, stood: Snapshot, stands: Sn
 def phase(aws: LocalAws, peer, name: str, world: World) -> dict:
     """What one phase took, or what went wrong."""
     mark, asked = len(aws.calls()), len(aws.execution_calls())
-    wrong, used = None, {"wall": None, "cpu": None, "memory": None}
+    wrong, used = None, {"wall": None, "memory": None}
     try:
         used = asdict(getattr(peer, name)(world))
     except Failed as failed:
@@ -138,6 +139,6 @@ def line(run: dict) -> str:
     what = f"{run['setting']}, round {run['round']}: {run['peer']} {run['phase']}"
     if run["wrong"]:
         return f"{what}: {run['wrong']}"
-    took = f"{run['wall']:.1f} s, {run['cpu']:.2f} s of CPU, {run['memory'] / 1024:.0f} MiB"
+    took = f"{run['wall']:.1f} s, {run['memory'] / 1024:.0f} MiB"
     left = "".join(f"\n  left: {each}" for each in run.get("left", []))
     return f"{what}: {took}, {run['reads']} reads, {run['writes']} writes{left}"

@@ -1,9 +1,9 @@
 """How the functions start: their release builds, with the hello world, which `make bench` makes.
 
 Each process is started against a stand-in for the Lambda Runtime API and makes its first AWS call over TLS to a stand-in
-for AWS, both on loopback: every function, a hello world in Rust (startup/hello.rs), and the call of one function by boto3
-and by the AWS SDK for JavaScript. AWS denies the call, so that nothing but the first is measured. The processes take
-turns, once unmeasured and then as often as is asked.
+for AWS, both on loopback: every function, a hello world in Rust (startup/hello.rs), and the call of one function by
+boto3. AWS denies the call, so that nothing but the first is measured. The processes take turns, once unmeasured and then
+as often as is asked.
 
 Wall time is what a user waits; CPU time is what a busy machine does not change, and what Lambda gives in proportion to a
 function's memory.
@@ -11,7 +11,6 @@ function's memory.
 
 import json
 import re
-import shutil
 import signal
 import ssl
 import statistics
@@ -29,16 +28,16 @@ from pathlib import Path
 
 from botocore.httpsession import where
 
-from tests.aws.authority import Authority
-from tests.aws.endpoints import client_variables
-from tests.aws.stack import ROOT
+from harness.stack import ROOT
+from local_aws.authority import Authority
+from local_aws.endpoints import client_variables
 
 from .markdown import table, verdict
 from .release import names
 
 PEERS = Path(__file__).with_suffix("")
 
-HELLO, BOTO3, NODE = "hello world in Rust", "Python and boto3", "Node.js and AWS SDK v3"
+HELLO, BOTO3 = "hello world in Rust", "Python and boto3"
 # Longer than any of them takes: a bound, not a measure.
 PATIENCE = 30
 
@@ -158,8 +157,8 @@ class Sample:
 
     next_ms: float
     done_ms: float
-    next_cpu_ms: float
-    done_cpu_ms: float
+    # To the latter.
+    cpu_ms: float
     peak_mb: float
 
 
@@ -332,7 +331,7 @@ def stands() -> Iterator[tuple[Server, TlsServer, dict[str, str]]]:
                     "ALBATROSS_ACCOUNT": "123456789012",
                     "ALBATROSS_RESOURCE_TAGS": "",
                     # Nobody answers there: public DNS is not what is measured.
-                    "ALBATROSS_DNS": "127.0.0.1:9",
+                    "LOCAL_AWS_DNS": "127.0.0.1:9",
                     "PROVISION_MACHINE": MACHINE,
                     "TEARDOWN_MACHINE": MACHINE,
                     "NIGHTLY_MACHINE": MACHINE,
@@ -360,8 +359,8 @@ def start(peer: Peer, api: Server, aws: TlsServer, environment: dict[str, str]) 
             process.send_signal(signal.SIGKILL)
             process.wait()
             api.start.over.set()
-    (next_ms, next_cpu), (done_ms, done_cpu) = api.start.marks
-    return Sample(next_ms, done_ms, next_cpu, done_cpu, peak)
+    (next_ms, _), (done_ms, cpu) = api.start.marks
+    return Sample(next_ms, done_ms, cpu, peak)
 
 
 def functions(folder: Path) -> list[Peer]:
@@ -374,27 +373,6 @@ def rust(binary: Path, event: dict) -> Peer:
     return Peer(binary.name, [str(binary)], event, binary=binary)
 
 
-@contextmanager
-def node_peer() -> Iterator[Peer | str]:
-    """Node.js with the SDK that package-lock.json pins, in a folder of its own; or why it is left out."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        yield f"{NODE}: not installed"
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("package.json", "package-lock.json", "peer.mjs"):
-            shutil.copy(PEERS / name, folder)
-        made = subprocess.run(
-            ["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
-        if made.returncode:
-            yield f"{NODE}: npm ci failed: {made.stderr.strip().splitlines()[-1]}"
-            return
-        yield Peer(NODE, [shutil.which("node"), f"{folder}/peer.mjs"], EVENT)
-
-
 def zipped_mb(binary: Path) -> float:
     """As the SAM CLI packs it."""
     with tempfile.TemporaryFile() as file:
@@ -404,18 +382,14 @@ def zipped_mb(binary: Path) -> float:
 
 
 def measure(folder: Path, runs: int) -> dict:
-    """All results: medians by name, sizes in MB, and what was left out."""
+    """All results: medians by name, zipped sizes in MB, and what was left out."""
     skipped = []
-    with node_peer() as node, stands() as (api, aws, environment):
+    with stands() as (api, aws, environment):
         peers = [
             *functions(folder),
             Peer(HELLO, [str(folder / "examples" / "hello")], {}, False, folder / "examples" / "hello"),
             Peer(BOTO3, [sys.executable, str(PEERS / "peer.py")], EVENT),
         ]
-        if isinstance(node, Peer):
-            peers.append(node)
-        else:
-            skipped.append(node)
         for missing in [peer for peer in peers if peer.binary and not peer.binary.exists()]:
             peers.remove(missing)
             skipped.append(f"{missing.name}: not built")
@@ -435,29 +409,27 @@ def measure(folder: Path, runs: int) -> dict:
         measured = [asdict(sample) for sample in samples[peer.name]]
         results[peer.name] = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
         if peer.binary:
-            results[peer.name] |= {"mb": peer.binary.stat().st_size / 1e6, "zip_mb": zipped_mb(peer.binary)}
+            results[peer.name]["zip_mb"] = zipped_mb(peer.binary)
     return {"runs": runs, "skipped": skipped, "results": results}
 
 
 def markdown(results: dict) -> list[str]:
-    """What a reader is shown: every process, what dominates a start, and what it is estimated to cost."""
+    """What a reader is shown: every process, and what a start is estimated to cost at each memory size."""
     measured = results["results"]
     rows = [
         [
             name,
-            *(f"{one[key]:.1f}" for key in ("next_ms", "next_cpu_ms", "done_ms", "done_cpu_ms", "peak_mb")),
-            *(f"{one[key]:.2f}" if key in one else "" for key in ("mb", "zip_mb")),
+            *(f"{one[key]:.1f}" for key in ("next_ms", "done_ms", "cpu_ms", "peak_mb")),
+            f"{one['zip_mb']:.2f}" if "zip_mb" in one else "",
         ]
         for name, one in measured.items()
     ]
     head = (
         "",
         "to /next, ms",
-        "CPU, ms",
         "with the first call, ms",
-        "CPU, ms",
+        "CPU of that, ms",
         "peak, MB",
-        "binary, MB",
         "zip, MB",
     )
     text = [
@@ -468,12 +440,12 @@ def markdown(results: dict) -> list[str]:
         table(head, rows),
         *(f"Skipped: {why}." for why in results["skipped"]),
     ]
-    return [*text, *dominant(measured), *costs(measured)] if ours(measured) else text
+    return [*text, *costs(measured)] if ours(measured) else text
 
 
 def ours(results: dict) -> dict:
     """The functions' results alone."""
-    return {name: one for name, one in results.items() if name not in (HELLO, BOTO3, NODE)}
+    return {name: one for name, one in results.items() if name not in (HELLO, BOTO3)}
 
 
 def targets(results: dict) -> list[list[str]]:
@@ -509,28 +481,9 @@ def targets(results: dict) -> list[list[str]]:
     ]
 
 
-def dominant(results: dict) -> list[str]:
-    """What a start's processor time goes to."""
-    mine = ours(results).values()
-    before, done = (statistics.median(one[key] for one in mine) for key in ("next_cpu_ms", "done_cpu_ms"))
-    hello = results.get(HELLO, {}).get("next_cpu_ms", 0)
-    parts = {
-        "the Lambda runtime alone, as in the hello world": hello,
-        "what the function sets up before it asks for an event": before - hello,
-        "the first event: its TLS connection, the call, the answer": done - before,
-    }
-    most = max(parts, key=parts.get)
-    shares = "; ".join(f"{what}: {ms:.1f} ms" for what, ms in parts.items() if ms)
-    return [
-        f"**What dominates a start.** Of the {done:.1f} ms of CPU that the median function has used when its first call "
-        f"is answered: {shares}. So {parts[most] / done:.0%} is {most.partition(':')[0]}. What Lambda itself takes "
-        "before a process runs, fetching the zip and starting the sandbox, is not in any figure here."
-    ]
-
-
 def costs(results: dict) -> list[str]:
     """An estimate: no machine but Lambda has its CPUs. The work is the CPU time that was measured here."""
-    work = statistics.median(one["done_cpu_ms"] for one in ours(results).values())
+    work = statistics.median(one["cpu_ms"] for one in ours(results).values())
     [ours_is] = re.findall(r"^    MemorySize: (\d+)$", (ROOT / "template.yaml").read_text(), re.MULTILINE)
 
     def took(memory: int) -> float:

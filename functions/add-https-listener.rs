@@ -1,7 +1,7 @@
 //! Adds HTTPS:443 with the certificate, the TLS policy and HSTS.
 
 use albatross::error::{Error, Result};
-use albatross::resource::listener::{self, Http, Listeners};
+use albatross::resource::listener::{Http, Listeners, https};
 use albatross::resource::seen::Seen;
 use albatross::spec::environment::Environment;
 use albatross::spec::ids::LoadBalancerIds;
@@ -38,16 +38,11 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn add(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
     let Event { environment, seen, load_balancer, target_group_arn, certificate_arn, listeners } = event;
-    let step = listener::ensure_https(
-        elb,
-        environment,
-        seen,
-        &load_balancer.arn,
-        target_group_arn,
-        certificate_arn,
-        listeners,
-    )
-    .await?;
     let http = listeners.http().ok_or_else(|| Error::input("$.listeners", "has none on port 80"))?;
-    Ok(Answer { https_listener_arn: step.id.clone(), http, steps: vec![step] })
+    let ends =
+        https::Ends { load_balancer: &load_balancer.arn, target_group: target_group_arn, certificate: certificate_arn };
+    let hsts = https::find_hsts(elb, listeners).await?;
+    let mut difference = https::differ(environment, ends, listeners, hsts.as_deref());
+    let https_listener_arn = difference.apply(elb, environment, seen, ends).await?;
+    Ok(Answer { https_listener_arn, http, steps: vec![difference.step()] })
 }

@@ -10,7 +10,7 @@ use albatross::owner::Owner;
 use albatross::resource::certificate::Certificate;
 use albatross::resource::dns::{Around, Public, Resolver, SeenRecords, lock};
 use albatross::resource::network::Subnet;
-use albatross::resource::security_group::Ours;
+use albatross::resource::security_group::Tagged;
 use albatross::resource::seen::Seen;
 use albatross::resource::tags::{self, Tags};
 use albatross::resource::{certificate, dns, instance, load_balancer, network, security_group};
@@ -95,10 +95,10 @@ impl Facts {
     }
 
     /// The security groups of the environment that stand already.
-    fn own_groups(&self, owner: &Owner, name: &str) -> Vec<Ours> {
+    fn own_groups(&self, owner: &Owner, name: &str) -> Vec<Tagged> {
         let own = names::security_group(name);
-        let is_ours = |group: &Ours| group.name == own && group.tags.are_of(&owner.stack, name);
-        self.groups.iter().map(Ours::from).filter(is_ours).collect()
+        let is_ours = |group: &Tagged| group.name == own && group.tags.are_of(&owner.stack, name);
+        self.groups.iter().map(Tagged::from).filter(is_ours).collect()
     }
 
     /// The environment, with its place in the network.
@@ -107,8 +107,13 @@ impl Facts {
         let chosen =
             network::choose(subnets, input.subnets.as_deref(), input.zones, &instances.zones, input.ip_address_type)?;
         let from: Vec<_> = chosen.iter().flat_map(|subnet| subnet.cidrs.clone()).collect();
-        let groups_to_open =
-            security_group::groups_to_open(groups, &instances.groups, input.open_instance_group, input.port, &from)?;
+        let groups_to_open = security_group::rule::groups_to_open(
+            groups,
+            &instances.groups,
+            input.open_instance_group,
+            input.port,
+            &from,
+        )?;
         Ok(Environment {
             owner,
             tags,
@@ -144,9 +149,10 @@ async fn check(clients: &Clients, event: Event) -> Result<Answer> {
     };
     warnings.extend(check_issuance(clients, &resolver, &facts, &environment, &seen).await?);
     let is_claimable = dns::is_claimable(&environment, &standing);
-    let front = if is_claimable { own_load_balancer(elb, &environment).await? } else { None };
+    let load_balancer = if is_claimable { own_load_balancer(elb, &environment).await? } else { None };
+    let load_balancer = load_balancer.unwrap_or_else(|| LoadBalancerIds::to_be_made(&environment.load_balancer_name()));
     // A conflict shows now, before anything is made, whatever the load balancer's name will be.
-    dns::point(&environment, &front.unwrap_or_default(), &standing.clone().with(made.clone()))?;
+    dns::alias::differ(&environment, &load_balancer, &standing.clone().with(made.clone()))?;
     let (zone, domain) = (&environment.zone.id, environment.domain());
     match environment.input.mode {
         Mode::Apply => lock::take(route53, sfn, zone, domain, standing.lock.as_ref(), &event.run, &made).await?,

@@ -1,4 +1,4 @@
-//! Every hour, as metrics: how many environments stand, what they cost, and how long ago the last night began.
+//! Writes every hour, as metrics, how many environments stand, what they cost, and how long ago the last night began.
 
 use std::time::SystemTime;
 
@@ -36,14 +36,14 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn count(clients: &Clients) -> Result<Answer> {
     let (stack, nightly) = (lambda::stack(), lambda::machine("NIGHTLY_MACHINE"));
-    let (fronts, last) = tokio::try_join!(
+    let (load_balancers, last) = tokio::try_join!(
         load_balancer::of_stack(&clients.elb, &stack),
         execution::last_start(&clients.sfn, &nightly),
     )?;
     let seconds = SystemTime::now().duration_since(last).unwrap_or_default().as_secs();
     let answer = Answer {
-        environments_standing: fronts.len(),
-        cost_per_hour: fronts.iter().map(|front| price::load_balancer(&clients.region, front.zones)).sum(),
+        environments_standing: load_balancers.len(),
+        cost_per_hour: load_balancers.iter().map(|one| price::load_balancer(&clients.region, one.zones)).sum(),
         hours_since_night: (Decimal::from(seconds) / Decimal::from(3600)).round_dp(2),
     };
     metric::emit(

@@ -1,5 +1,5 @@
-//! Finds what the night takes down: all environments of the stack. Each that is spared says why. Those that cost are found by
-//! their load balancers alone, whatever AWS does not tell of the others.
+//! Finds what the night takes down: all environments of the stack, each with why it is spared, if it is. Those that cost are
+//! found by their load balancers alone, so that they go even where AWS refuses to list the others.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use albatross::error::{Error, Result};
 use albatross::price::{self, Rate};
 use albatross::resource::{load_balancer, security_group};
-use albatross::schedule::night::{self, Input, Mail, Standing};
+use albatross::schedule::night::{self, Mail, NightInput, Standing};
 use albatross::spec::input;
 use albatross::{aws, lambda};
 use futures_util::future::join_all;
@@ -17,7 +17,7 @@ use serde_json::Value;
 #[derive(Deserialize)]
 struct Event {
     input: Value,
-    /// The mail is sent already.
+    /// Whether the mail has been sent already.
     noticed: bool,
     /// ARN of the execution.
     run: String,
@@ -27,13 +27,13 @@ struct Event {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     environments: Vec<Standing>,
-    /// Why environments that have no load balancer any more are not known, where AWS refuses to tell.
+    /// What AWS said where it refuses to list environments that have no load balancer any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown: Option<String>,
-    /// What goes costs so much.
+    /// What everything that goes costs.
     saves: Rate,
     dry_run: bool,
-    /// Where the input asks for one, something goes, and none is sent yet.
+    /// The mail to send, where the input asks for one, something goes, and none has been sent yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<Mail>,
 }
@@ -56,10 +56,10 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn find(clients: &Clients, event: Event) -> Result<Answer> {
-    let Input { dry_run, warn } = input::parse(event.input)?;
+    let NightInput { dry_run, warn } = input::parse(event.input)?;
     let stack = lambda::stack();
     let (mut environments, unknown) = standing(clients, &stack).await?;
-    // A night that acts looks at each in its own teardown.
+    // Where the night acts, the teardown of each environment looks for protection itself.
     if dry_run || warn && !event.noticed {
         spare_protected(&clients.elb, &mut environments).await?;
     }
@@ -75,28 +75,28 @@ async fn find(clients: &Clients, event: Event) -> Result<Answer> {
     })
 }
 
-/// By name: by the load balancer, which is what costs, and by the security group, which is there as long as anything is. And
-/// why those of the second kind are not known, where AWS refuses to tell.
+/// Lists the stack's environments, sorted by name. A load balancer leads to those that cost, and a security group to all, as
+/// it is deleted last. Returns beside them what AWS said, where it refuses to list the groups.
 async fn standing(clients: &Clients, stack: &str) -> Result<(Vec<Standing>, Option<String>)> {
-    let (fronts, groups) =
-        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::ours(&clients.ec2, stack, None));
-    let fronts = fronts?;
+    let (load_balancers, groups) =
+        tokio::join!(load_balancer::of_stack(&clients.elb, stack), security_group::tagged(&clients.ec2, stack, None));
+    let load_balancers = load_balancers?;
     let (groups, unknown) = match groups {
         Err(error @ Error::AwsRefused(_)) => (vec![], Some(error.to_string())),
         groups => (groups?, None),
     };
     let groups = groups.iter().map(|group| Standing::tagged(&group.tags));
-    let fronts = fronts.into_iter().map(|front| Standing {
-        hourly: price::load_balancer(&clients.region, front.zones),
-        load_balancer: Some(front.arn),
-        ..Standing::tagged(&front.tags)
+    let load_balancers = load_balancers.into_iter().map(|one| Standing {
+        hourly: price::load_balancer(&clients.region, one.zones),
+        load_balancer: Some(one.arn),
+        ..Standing::tagged(&one.tags)
     });
-    // A load balancer knows more than its group.
-    let by_name: BTreeMap<String, Standing> = groups.chain(fronts).map(|one| (one.name.clone(), one)).collect();
+    // Of two entries of one name the last wins: the load balancer's, which has the price.
+    let by_name: BTreeMap<String, Standing> = groups.chain(load_balancers).map(|one| (one.name.clone(), one)).collect();
     Ok((by_name.into_values().collect(), unknown))
 }
 
-/// Spares those whose load balancer deletion protection keeps, some at a time, as each takes a call.
+/// Spares environments whose load balancer has deletion protection on. Each takes a call, so only some are in flight at once.
 async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environments: &mut [Standing]) -> Result<()> {
     const AT_ONCE: usize = 5;
     for some in environments.chunks_mut(AT_ONCE) {
@@ -106,7 +106,7 @@ async fn spare_protected(elb: &aws_sdk_elasticloadbalancingv2::Client, environme
         });
         let looks = join_all(looks).await;
         for (one, is_protected) in some.iter_mut().zip(looks) {
-            // Where AWS does not tell, it refuses to delete one that is.
+            // Where AWS refuses to tell, the teardown finds out: AWS deletes none that is protected.
             let is_protected = match is_protected {
                 Err(Error::AwsRefused(_)) => false,
                 is_protected => is_protected?,

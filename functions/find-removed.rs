@@ -135,7 +135,7 @@ async fn torn_down(sfn: &sfn::Client, past: &Past) -> Result<Option<Meant>> {
         .map(|input| Meant { domain: input.domain.and_then(|domain| names::domain(&domain).ok()), name: input.name }))
 }
 
-/// Reads what a provision's input wished for.
+/// Reads what a successful provision's input wished for.
 async fn provisioned(sfn: &sfn::Client, past: &Past) -> Result<Option<Wish>> {
-    Ok(execution::input(sfn, &past.arn).await?.as_deref().and_then(Wish::of))
+    Ok(execution::input(sfn, &past.arn).await?.as_deref().and_then(Wish::of_accepted))
 }

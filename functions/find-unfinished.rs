@@ -56,7 +56,7 @@ async fn find(clients: &Clients, event: &Value) -> Result<Answer> {
 async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Unfinished>> {
     let Some(wish) = execution::wish(&clients.sfn, ended).await? else { return Ok(None) };
     let stack = lambda::stack();
-    let groups = security_group::ours(&clients.ec2, &stack, Some(&wish.name)).await?;
+    let groups = security_group::tagged(&clients.ec2, &stack, Some(&wish.name)).await?;
     let Some(zone) = zone(clients, &groups, &wish).await? else { return Ok(None) };
     let at_domain = dns::domain_records(&clients.route53, &zone, &wish.domain).await?;
     let holder = at_domain.lock.as_ref().and_then(lock::holder);
@@ -76,7 +76,7 @@ async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Unfinishe
 }
 
 /// Returns the hosted zone of what a provision has begun, or would have begun.
-async fn zone(clients: &Clients, groups: &[security_group::Ours], wish: &Wish) -> Result<Option<String>> {
+async fn zone(clients: &Clients, groups: &[security_group::Tagged], wish: &Wish) -> Result<Option<String>> {
     if let Some(zone) = groups.first().and_then(|group| group.tags.get(tags::ZONE)) {
         return Ok(Some(zone.into()));
     }

@@ -1,7 +1,7 @@
 //! Points the domain at the load balancer, last: a site that was served over HTTP has no gap. Gives the lock back.
 
 use albatross::error::Result;
-use albatross::resource::dns;
+use albatross::resource::dns::alias;
 use albatross::resource::seen::Seen;
 use albatross::spec::environment::Environment;
 use albatross::spec::ids::LoadBalancerIds;
@@ -32,7 +32,8 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn point(route53: &aws_sdk_route53::Client, event: &Event) -> Result<Answer> {
-    let step =
-        dns::ensure_alias(route53, &event.environment, &event.seen.at_domain, &event.load_balancer, &event.run).await?;
-    Ok(Answer { url: format!("https://{}", event.environment.input.domain), steps: vec![step] })
+    let Event { environment, seen, load_balancer, run } = event;
+    let mut difference = alias::differ(environment, load_balancer, &seen.at_domain.standing())?;
+    difference.apply(route53, environment, load_balancer, run).await?;
+    Ok(Answer { url: format!("https://{}", environment.input.domain), steps: vec![difference.step()] })
 }

@@ -1,12 +1,11 @@
 //! Finds the environment's certificate or requests one, and writes the CNAME that proves control of the domain.
 
-use albatross::error::{Error, Result};
-use albatross::resource::certificate::{self, Certificate};
-use albatross::resource::dns;
+use albatross::error::Result;
+use albatross::provision::certificate;
 use albatross::resource::seen::Seen;
 use albatross::spec::environment::Environment;
 use albatross::step::Step;
-use albatross::{aws, lambda};
+use albatross::{aws, lambda, resource};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -37,28 +36,7 @@ async fn request(
     environment: &Environment,
     seen: &Seen,
 ) -> Result<Answer> {
-    let ours = certificate::find(acm, environment, seen.at_domain.validated).await?;
-    let mut step = certificate::plan(environment, &ours);
-    if let Some(given) = &environment.input.certificate_arn {
-        return Ok(Answer { certificate_arn: given.clone(), issued: true, steps: vec![step] });
-    }
-    let certificate = match certificate::best(&ours) {
-        Some(usable) => usable.clone(),
-        None => certificate::request(acm, environment, arns(&ours)).await?,
-    };
-    step.id.clone_from(&certificate.arn);
-    let mut steps = vec![step];
-    let issued = certificate.check_issued().is_ok();
-    if !issued && certificate.records.is_empty() {
-        let waiting_for = "waiting for ACM to name the validation record".into();
-        return Err(Error::CertificatePending { arn: certificate.arn, waiting_for });
-    }
-    for record in &certificate.records {
-        steps.push(dns::ensure_cname(route53, &environment.zone, record).await?);
-    }
-    Ok(Answer { certificate_arn: certificate.arn, issued, steps })
-}
-
-fn arns(certificates: &[Certificate]) -> Vec<String> {
-    certificates.iter().map(|certificate| certificate.arn.clone()).collect()
+    let ours = resource::certificate::find(acm, environment, seen.at_domain.validated).await?;
+    let (certificate_arn, issued, difference) = certificate::apply(acm, route53, environment, ours).await?;
+    Ok(Answer { certificate_arn, issued, steps: difference.steps() })
 }

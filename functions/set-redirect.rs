@@ -1,7 +1,7 @@
 //! Turns HTTP:80 into the redirect to HTTPS.
 
 use albatross::error::Result;
-use albatross::resource::listener::{self, Http};
+use albatross::resource::listener::{Http, redirect};
 use albatross::resource::seen::Seen;
 use albatross::spec::environment::Environment;
 use albatross::step::Step;
@@ -23,9 +23,12 @@ struct Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), lambda_runtime::Error> {
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(&aws::config());
-    lambda::run(async |event: Event| redirect(&elb, &event).await).await
+    lambda::run(async |event: Event| set(&elb, &event).await).await
 }
 
-async fn redirect(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
-    Ok(Answer { steps: vec![listener::ensure_redirect(elb, &event.environment, &event.seen, &event.http).await?] })
+async fn set(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> Result<Answer> {
+    let Event { environment, seen, http } = event;
+    let difference = redirect::differ(environment, Some(http));
+    difference.apply(elb, environment, seen, http).await?;
+    Ok(Answer { steps: vec![difference.step()] })
 }

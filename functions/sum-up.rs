@@ -4,7 +4,7 @@ use albatross::error::{Error, Result};
 use albatross::price::{self, Cost, Rate, RunCost};
 use albatross::resource::seen::Seen;
 use albatross::resource::{execution, load_balancer, tags};
-use albatross::schedule::night::{self, Fate, Outcome, Summary};
+use albatross::schedule::night::{self, Fate, NightOutcome, Summary};
 use albatross::spec::environment::Environment;
 use albatross::teardown::{Item, item};
 use albatross::{aws, lambda, metric};
@@ -35,7 +35,7 @@ enum Did {
         items: Vec<Item>,
     },
     Night {
-        outcomes: Vec<Outcome>,
+        outcomes: Vec<NightOutcome>,
     },
 }
 
@@ -109,13 +109,13 @@ async fn standing(
     region: &str,
     stack: &str,
 ) -> Result<Option<HashMap<String, Decimal>>> {
-    let fronts = match load_balancer::of_stack(elb, stack).await {
+    let load_balancers = match load_balancer::of_stack(elb, stack).await {
         Err(Error::AwsRefused(_)) => return Ok(None),
-        fronts => fronts?,
+        load_balancers => load_balancers?,
     };
-    let hourly = fronts.iter().map(|front| {
-        let name = front.tags.get(tags::ENVIRONMENT).unwrap_or_default().to_owned();
-        (name, price::load_balancer(region, front.zones))
+    let hourly = load_balancers.iter().map(|one| {
+        let name = one.tags.get(tags::ENVIRONMENT).unwrap_or_default().to_owned();
+        (name, price::load_balancer(region, one.zones))
     });
     Ok(Some(hourly.collect()))
 }

@@ -233,7 +233,7 @@ async fn prove(
 async fn list(
     call: &Call<'_>,
     identity: &Identity,
-    groups: Result<Vec<security_group::Ours>>,
+    groups: Result<Vec<security_group::Tagged>>,
     at_domain: impl Future<Output = Result<Option<DomainRecords>>>,
     planned: Option<&[Item]>,
 ) -> Result<List> {

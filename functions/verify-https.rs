@@ -4,7 +4,7 @@ use albatross::error::Result;
 use albatross::resource::load_balancer;
 use albatross::resource::probe::{self, Check};
 use albatross::resource::seen::Seen;
-use albatross::resource::target_group;
+use albatross::resource::target;
 use albatross::spec::environment::Environment;
 use albatross::spec::ids::LoadBalancerIds;
 use albatross::{aws, lambda};
@@ -39,7 +39,7 @@ async fn verify(elb: &aws_sdk_elasticloadbalancingv2::Client, event: &Event) -> 
         load_balancer::check_active(elb, &load_balancer.arn).await?;
     }
     if !healthy {
-        target_group::check_health(elb, environment, seen, target_group_arn).await?;
+        target::check_health(elb, environment, seen, target_group_arn).await?;
     }
     let mut checks = vec![
         Check::passed("load balancer active", &load_balancer.arn),

@@ -1,4 +1,4 @@
-//! How the functions reach AWS.
+//! How the functions reach AWS: configuration, clients and endpoints.
 
 use std::env;
 
@@ -13,16 +13,16 @@ use aws_types::app_name::AppName;
 use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-/// With ring: AWS-LC, the SDK's own choice, makes each function 0.3 MB larger.
+/// The cryptography is ring's: AWS-LC, the SDK's own choice, makes each function 0.3 MB larger.
 pub const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
-/// The SDK's configuration from the variables that Lambda sets (developer guide, "Using Lambda environment variables"), and
-/// from nowhere else: `aws-config` would look in files and at other services too, which is a sixth of each function.
+/// Reads the SDK's configuration from the variables that Lambda sets (developer guide, "Using Lambda environment variables"),
+/// and from nowhere else: `aws-config` looks in files and asks other services too, and would be a sixth of each function.
 /// `AWS_SDK_UA_APP_ID` puts the function's name into the user agent, so that CloudTrail tells which step made a call. All
 /// clients share one HTTP client, which reads the trusted roots once.
 ///
-/// Retries are the SDK's standard three attempts; what is still throttled then waits in the state machine, whose backoff
-/// costs nothing. The SDK's adaptive mode would sleep here: at its lowest rate ten seconds for each retry.
+/// The SDK makes its standard three attempts at a call. A call that is still throttled then waits in the state machine, whose
+/// waits cost nothing. The SDK's adaptive mode would sleep here, at its lowest rate ten seconds for each retry.
 pub fn config() -> SdkConfig {
     let text = |name: &str| env::var(name).unwrap_or_default();
     let token = env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty());
@@ -39,7 +39,7 @@ pub fn config() -> SdkConfig {
     config.build()
 }
 
-/// A client of each service, for functions that need them all.
+/// A client for each service, for functions that need most of them.
 pub struct Clients {
     pub config: SdkConfig,
     pub acm: aws_sdk_acm::Client,
@@ -62,19 +62,19 @@ impl Clients {
     }
 }
 
-/// Where the services are, if not at their own endpoints: on the local AWS.
+/// Finds services that are not at their usual endpoints, as on the local AWS.
 #[derive(Debug)]
 struct Endpoints;
 
 impl LoadServiceConfig for Endpoints {
-    /// Of a service, or else of all (SDKs and tools reference guide, "Service-specific endpoints").
+    /// Returns a setting of one service, or else that of all (SDKs and tools reference guide, "Service-specific endpoints").
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_uppercase().replace(' ', "_");
         env::var(format!("{}_{service}", key.env())).or_else(|_| env::var(key.env())).ok()
     }
 }
 
-/// The region that the functions work in.
+/// Returns the region that the functions work in.
 pub fn region(config: &SdkConfig) -> String {
     config.region().map(ToString::to_string).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! What both parsers hold to, whatever JSON they are given: good inputs, some of their fields spoilt, and any JSON.
+//! Holds both parsers of inputs to their promises, whatever JSON they are given: good inputs, inputs with some fields spoilt,
+//! and any JSON.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -10,16 +11,16 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::spec::input::{self, Input, IpAddressType};
+use crate::spec::input::{self, HealthCheck, Input, IpAddressType};
 use crate::spec::names;
 use crate::spec::teardown_input::TeardownInput;
 use crate::teardown::Identity;
 
-/// A second or two; `make fuzz` sets `PROPTEST_CASES`.
+/// How many cases each property is tried with, in a second or two. `make fuzz` sets `PROPTEST_CASES` to more.
 const CASES: u32 = 2_000;
 
 type Json = BoxedStrategy<Value>;
-/// A field, by the names that lead to it, and what it is set to; `None` takes it away.
+/// A change of an input: the names that lead to a field, and the value that it gets. `None` removes the field.
 type Edit = (Vec<String>, Option<Value>);
 
 // --- Inputs ------------------------------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ const SUBNETS: &[&str] = &["subnet-0abc1234def567890", "subnet-0abc1234def567891
 const CIDRS: &[&str] = &["0.0.0.0/0", "10.0.0.0/8", "192.0.2.0/24", "192.0.2.7/32"];
 const ARN: &str = "arn:aws:acm:us-east-1:123456789012:certificate/0f5c2a8e";
 
-/// A provision's fields, each with good values; `domain` and `instances` come first.
+/// Returns a provision's fields, each with good values. `domain` and `instances` come first.
 fn provision_fields() -> Vec<(&'static str, Json)> {
     vec![
         ("domain", text_of(DOMAINS)),
@@ -102,12 +103,12 @@ fn text_of(texts: &'static [&'static str]) -> Json {
     select(texts).prop_map(Value::from).boxed()
 }
 
-/// All of them, or the first few.
+/// Gives lists of the first `least` texts, up to all of them.
 fn list_of(texts: &'static [&'static str], least: usize) -> Json {
     (least..=texts.len()).prop_map(move |count| json!(texts[..count])).boxed()
 }
 
-/// Some of the fields.
+/// Gives objects that have some of the fields.
 fn object_of(fields: Vec<(&'static str, Json)>) -> Json {
     prop::collection::vec(field_of(fields), 0..5).prop_map(|fields| Value::Object(Map::from_iter(fields))).boxed()
 }
@@ -140,7 +141,7 @@ fn good_teardown() -> Json {
         .boxed()
 }
 
-/// Separated by `|`.
+/// Texts that are close to something valid, or are hard to handle; `|` separates them.
 const AWKWARD: [&str; 9] = [
     "| |.|..|$|\0|a.b|a[0]|[0]|a b|1a|\u{1b}[31m|line\nbreak|\u{202e}evil|a\u{301}|ß|\"|]",
     "web |Web|-web|web-|a--b|internal|internal-web|sg|sg-web|twenty-characters-xx|ｗｅｂ",
@@ -153,7 +154,7 @@ const AWKWARD: [&str; 9] = [
     "1969-12-31T23:59:59Z|0000-01-01T00:00:00Z|9999-12-31T23:59:59-23:59|2026-12-24T23:59:60Z|2026-12-24T18:00:00+99:99",
 ];
 
-/// What somebody may write by mistake, or to find out what happens.
+/// Gives texts that somebody may write by mistake, or to see what happens.
 fn text() -> BoxedStrategy<String> {
     let awkward = select(AWKWARD.iter().flat_map(|texts| texts.split('|')).collect::<Vec<_>>());
     let long =
@@ -186,7 +187,7 @@ fn any_json() -> Json {
     .boxed()
 }
 
-/// A name of some field of ours, or any.
+/// Gives names of fields that there are, or any names.
 fn key() -> BoxedStrategy<String> {
     let names =
         [provision_fields(), health_check_fields(), teardown_fields()].concat().into_iter().map(|(name, _)| name);
@@ -194,7 +195,7 @@ fn key() -> BoxedStrategy<String> {
     prop_oneof![3 => select(names).prop_map(Into::into), 1 => text()].boxed()
 }
 
-/// Sets a field, or one inside it, or takes it away.
+/// Gives changes that set or remove a field, or one inside it.
 fn edit(fields: Vec<(&'static str, Json)>) -> BoxedStrategy<Edit> {
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     let own = select(names).prop_map(str::to_owned).boxed();
@@ -208,7 +209,7 @@ fn edit(fields: Vec<(&'static str, Json)>) -> BoxedStrategy<Edit> {
     (path, prop::option::weighted(0.9, any_json())).boxed()
 }
 
-/// Appends where the path goes into a list.
+/// Makes a change to an input. Where the path leads into a list, it appends to that.
 fn apply(input: &mut Value, (path, value): Edit) {
     let (last, way) = path.split_last().expect("a name");
     let at = way.iter().fold(input, |at, name| &mut at[name.as_str()]);
@@ -221,7 +222,7 @@ fn apply(input: &mut Value, (path, value): Edit) {
     }
 }
 
-/// Good ones, those with up to three edits, and any JSON.
+/// Gives good inputs, inputs with up to three changes, and any JSON.
 fn inputs(good: Json, fields: Vec<(&'static str, Json)>) -> Json {
     let edited = (good, prop::collection::vec(edit(fields), 0..4)).prop_map(|(mut input, edits)| {
         for edit in edits {
@@ -234,7 +235,7 @@ fn inputs(good: Json, fields: Vec<(&'static str, Json)>) -> Json {
 
 // --- Properties --------------------------------------------------------------------------------------------------
 
-/// What a JSON path leads to.
+/// Returns what a JSON path leads to, if anything.
 fn at<'a>(input: &'a Value, path: &str) -> Option<&'a Value> {
     let mut rest = path.strip_prefix('$')?;
     let mut at = input;
@@ -264,7 +265,7 @@ fn parse_provision(input: &Value) -> Result<Input> {
     Input::parse(input.clone())
 }
 
-/// Puts a property to the test, on as many cases as are asked for.
+/// Tries a property with as many cases as are asked for.
 fn check<S: Strategy>(cases: &S, holds: impl Fn(S::Value)) {
     let count = std::env::var("PROPTEST_CASES").map_or(CASES, |count| count.parse().expect("a number"));
     let config = Config { cases: count, failure_persistence: None, ..Config::default() };
@@ -275,7 +276,7 @@ fn check<S: Strategy>(cases: &S, holds: impl Fn(S::Value)) {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// Each input is refused at something that is there, or is accepted and `holds`.
+/// Tries that each input is either refused at something that is there, or accepted, and then `holds`.
 fn refused_at_its_fault_or_holds<T: Debug>(inputs: Json, parse: fn(&Value) -> Result<T>, holds: fn(&Value, T)) {
     let (accepted, refused) = (Cell::new(0_u32), Cell::new(0_u32));
     check(&inputs, |input| {
@@ -298,12 +299,12 @@ fn refused_at_its_fault_or_holds<T: Debug>(inputs: Json, parse: fn(&Value) -> Re
     assert!(accepted.min(refused) * 10 > accepted + refused, "one-sided: {accepted} accepted, {refused} refused");
 }
 
-/// A good input is accepted, and one with a single field spoilt is refused at that field, if it is.
+/// Tries that a good input is accepted, and that one with a single field spoilt is accepted or refused at that field.
 fn refused_at_the_spoilt_field<T>(good: Json, fields: Vec<(&'static str, Json)>, parse: fn(&Value) -> Result<T>) {
     let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     check(&(good, select(names), any_json()), |(mut input, name, value)| {
         parse(&input).unwrap();
-        // Teardown's only name, taken away.
+        // Without its only name a teardown's input is refused as a whole.
         let is_gone = value.is_null();
         input[name] = value;
         if let Err(Error::InvalidInput { path, problem }) = parse(&input) {
@@ -314,7 +315,7 @@ fn refused_at_the_spoilt_field<T>(good: Json, fields: Vec<(&'static str, Json)>,
     });
 }
 
-/// ELB: at most 32 of letters, digits and hyphens, none of these first or last; EC2: not `sg-…`.
+/// ELB takes at most 32 letters, digits and hyphens, none of these first or last. EC2 takes no `sg-…`.
 fn assert_name_fits(name: &str) {
     names::check(name).unwrap();
     for name in [names::load_balancer(name), names::target_group(name)] {
@@ -325,7 +326,7 @@ fn assert_name_fits(name: &str) {
     }
 }
 
-/// A host name in its one spelling that leaves DNS's 253 characters room for the lock record.
+/// A host name comes out in one spelling, and leaves room in DNS's 253 characters for the lock record.
 fn assert_domain_fits(domain: &str) {
     let labels: Vec<&str> = domain.split('.').collect();
     assert!(labels.len() >= 2 && labels[labels.len() - 1].len() >= 2, "{domain}");
@@ -346,6 +347,15 @@ fn assert_ids(ids: &[String], prefix: &str) {
     }
 }
 
+fn assert_health_check_fits(check: &HealthCheck) {
+    assert!((5..=300).contains(&check.interval_seconds) && (2..=120).contains(&check.timeout_seconds));
+    assert!(check.timeout_seconds < check.interval_seconds);
+    assert!((2..=10).contains(&check.healthy_threshold) && (2..=10).contains(&check.unhealthy_threshold));
+    assert!(check.path.starts_with('/') && check.path.len() <= 1024);
+    assert!(check.path.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", check.path);
+    assert!(check.matcher.split([',', '-']).all(|code| code.parse().is_ok_and(|code: u16| (200..500).contains(&code))));
+}
+
 fn provision_holds(given: &Value, input: Input) {
     assert_name_fits(&input.name());
     assert_domain_fits(&input.domain);
@@ -357,14 +367,8 @@ fn provision_holds(given: &Value, input: Input) {
     assert!(input.subnets.as_ref().is_none_or(|subnets| subnets.len() >= 2 && input.zones.is_none()));
     assert_ne!(input.port, 0);
 
-    let check = &input.health_check;
     assert!(given["healthCheck"].is_null() || given["healthCheck"].is_object());
-    assert!((5..=300).contains(&check.interval_seconds) && (2..=120).contains(&check.timeout_seconds));
-    assert!(check.timeout_seconds < check.interval_seconds);
-    assert!((2..=10).contains(&check.healthy_threshold) && (2..=10).contains(&check.unhealthy_threshold));
-    assert!(check.path.starts_with('/') && check.path.len() <= 1024);
-    assert!(check.path.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", check.path);
-    assert!(check.matcher.split([',', '-']).all(|code| code.parse().is_ok_and(|code: u16| (200..500).contains(&code))));
+    assert_health_check_fits(&input.health_check);
 
     let cidrs = input.allowed_cidrs();
     assert!(!cidrs.is_empty());

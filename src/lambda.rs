@@ -1,4 +1,4 @@
-//! What every binary's `main` is: logs, the Lambda runtime, and errors by name.
+//! Runs a function on Lambda: its log, its errors by name, and the variables that it is given.
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::{Serialize, de::DeserializeOwned};
@@ -21,7 +21,7 @@ where
         let span = span(&event.payload);
         async move {
             let result = match serde_json::from_value(event.payload) {
-                // Boxed: the SDK's futures nest deeper than the compiler's limit.
+                // In a box, as the SDK's futures nest deeper than the compiler's limit.
                 Ok(event) => Box::pin(step(event)).await,
                 Err(problem) => Err(Error::input("$", format!("not an event of this function: {problem}"))),
             };
@@ -36,7 +36,7 @@ where
     .await
 }
 
-/// Where the events of the functions name their environment.
+/// Where the functions' events name their environment. The first that is there counts.
 const ENVIRONMENT: [&str; 6] = [
     "/environment/name",
     "/plan/environment/name",
@@ -46,7 +46,7 @@ const ENVIRONMENT: [&str; 6] = [
     "/input/domain",
 ];
 
-/// What every line of the log says of an invocation: its step, execution and environment, and no more of the event.
+/// Makes the fields that every line of an invocation's log has: step, execution and environment, and no more of the event.
 fn span(event: &Value) -> tracing::Span {
     let text =
         |paths: &[&str]| paths.iter().find_map(|path| event.pointer(path)?.as_str()).unwrap_or_default().to_owned();
@@ -58,29 +58,29 @@ fn span(event: &Value) -> tracing::Span {
     )
 }
 
-/// The CloudFormation stack that the function belongs to: whose the things it makes are.
+/// Returns the name of the CloudFormation stack that the function belongs to, which owns what the function makes.
 pub fn stack() -> String {
     std::env::var("ALBATROSS_STACK").expect("template.yaml sets ALBATROSS_STACK for every function")
 }
 
-/// Whose the records at a domain are that the function writes.
+/// Returns the owner of what the function makes.
 pub fn owner() -> Owner {
     let region = std::env::var("AWS_REGION").expect("Lambda sets AWS_REGION");
     let account = std::env::var("ALBATROSS_ACCOUNT").expect("template.yaml sets ALBATROSS_ACCOUNT for every function");
     Owner { stack: stack(), region, account }
 }
 
-/// The stack's parameter ResourceTags, which check-input is given.
+/// Returns the stack's parameter ResourceTags. Only check-input is given it.
 pub fn resource_tags() -> String {
     std::env::var("ALBATROSS_RESOURCE_TAGS").expect("template.yaml sets ALBATROSS_RESOURCE_TAGS")
 }
 
-/// The ARN of one of the stack's machines, from the variable that template.yaml gives this function.
+/// Returns the ARN of one of the stack's machines, from a variable that template.yaml gives this function.
 pub fn machine(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("template.yaml sets {variable}"))
 }
 
-/// Of each function, in MB.
+/// Returns the memory of this function, in MB.
 pub fn memory() -> u64 {
     let text = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").expect("Lambda sets AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
     text.parse().expect("a number of MB")

@@ -1,5 +1,6 @@
-//! CloudWatch metrics, as lines of the function's own log: no call, no permission (CloudWatch user guide, embedded metric
-//! format). Of the stack as a whole, not of each environment, as each metric with other dimensions is billed.
+//! CloudWatch metrics, written as lines of the function's own log: that takes no call and no permission (CloudWatch user guide,
+//! embedded metric format). They describe the stack as a whole, not each environment, as AWS bills every combination of
+//! dimensions as a metric of its own.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +11,7 @@ const NAMESPACE: &str = "Albatross";
 /// A metric's name, its CloudWatch unit and its value.
 pub type Metric = (&'static str, &'static str, Value);
 
-/// Writes the metrics of a stack, all of this moment.
+/// Writes metrics of a stack, all with the present time.
 pub fn emit(stack: &str, metrics: &[Metric]) {
     println!("{}", line(stack, SystemTime::now(), metrics));
 }

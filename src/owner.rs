@@ -1,8 +1,8 @@
-//! Whose environments are.
+//! Who owns an environment.
 
 use serde::{Deserialize, Serialize};
 
-/// A stack, in one region of one account. Stacks elsewhere may have the same name.
+/// A stack in one region of one account. Stacks in other regions and accounts may have the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub stack: String,

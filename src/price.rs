@@ -1,25 +1,25 @@
-//! What AWS charges, and the sums made of it, in US dollars. No I/O.
+//! What AWS charges, in US dollars, and the sums that answers have. No I/O.
 //!
-//! Before traffic (load balancer capacity units, data transfer), tax and free tiers.
+//! Left out are traffic (load balancer capacity units, data transfer), tax and free tiers.
 
 use std::ops::Add;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
-/// When AWS published the prices below.
+/// The month in which AWS published the prices below.
 pub const AS_OF: &str = "November 2025";
 
-/// Whose prices stand in for those of a region that is not listed.
+/// The region whose prices are used for one that is not listed.
 const FALLBACK: &str = "us-east-1";
 
-/// A region's own prices.
+/// The prices that differ from region to region.
 #[derive(Clone, Copy)]
 struct Prices {
     region: &'static str,
-    /// Of an Application Load Balancer, an hour or a part of one.
+    /// An Application Load Balancer for an hour, or a part of one.
     load_balancer_hour: Decimal,
-    /// Of a Standard workflow, a thousand state transitions; a retry is one.
+    /// A thousand state transitions of a Standard workflow. A retry is a transition too.
     thousand_transitions: Decimal,
 }
 
@@ -64,7 +64,7 @@ const REGIONS: [Prices; 34] = [
     of("sa-east-1",      34_000, 37_500),
 ];
 
-/// In millionths of a dollar.
+/// Makes a region's prices from millionths of a dollar.
 const fn of(region: &'static str, load_balancer_hour: u32, thousand_transitions: u32) -> Prices {
     Prices {
         region,
@@ -73,26 +73,26 @@ const fn of(region: &'static str, load_balancer_hour: u32, thousand_transitions:
     }
 }
 
-/// A public IPv4 address an hour, an Elastic IP's or another's, in use or idle; the same in all these regions
+/// A public IPv4 address for an hour, whether an Elastic IP or not, in use or idle. It is the same in all these regions
 /// (<https://aws.amazon.com/vpc/pricing/>).
 const PUBLIC_IPV4_HOUR: Decimal = decimal(5, 3);
-/// A gigabyte of memory for a second, in us-east-1 and most regions (<https://aws.amazon.com/lambda/pricing/>).
+/// A function's gigabyte of memory for a second, in us-east-1 and most regions (<https://aws.amazon.com/lambda/pricing/>).
 const GB_SECOND: Decimal = if cfg!(target_arch = "aarch64") { decimal(133_334, 10) } else { decimal(166_667, 10) };
-/// An invocation of a function, a failed one too.
+/// An invocation of a function, whether it fails or not.
 const REQUEST: Decimal = decimal(2, 7);
-/// AWS's own month in its calculator: 365 days of 24 hours, by twelve.
+/// A month as AWS's calculator has it: a twelfth of 365 days of 24 hours.
 const HOURS_A_MONTH: Decimal = decimal(730, 0);
 
-/// `digits` with `scale` of them behind the point.
+/// Makes a decimal number of `digits`, `scale` of them behind the point.
 const fn decimal(digits: u32, scale: u32) -> Decimal {
     Decimal::from_parts(digits, 0, 0, false, scale)
 }
 
-/// Dollars by the hour and, of 730 hours, by the month.
+/// Dollars by the hour, and by the month of 730 hours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     pub hourly: Decimal,
-    /// To the cent.
+    /// Rounded to the cent.
     pub monthly: Decimal,
 }
 
@@ -102,18 +102,18 @@ impl Rate {
     }
 }
 
-/// To the cent.
+/// Rounds to the cent.
 fn cents(dollars: Decimal) -> Decimal {
     dollars.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
 }
 
-/// What stands, by the hour: the sum and its lines.
+/// What everything that stands costs by the hour: the sum and its lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     #[serde(flatten)]
     pub rate: Rate,
     pub items: Vec<Line>,
-    /// Region and date of the prices.
+    /// The region and the date of the prices.
     pub prices: String,
 }
 
@@ -124,7 +124,7 @@ pub struct Line {
     pub hourly: Decimal,
 }
 
-/// An environment whose load balancer spans `zones` Availability Zones, before instances that hold `addresses` public
+/// Prices an environment whose load balancer spans `zones` Availability Zones, and whose instances have `addresses` public
 /// IPv4 addresses.
 pub fn environment(region: &str, zones: usize, addresses: usize) -> Cost {
     let line = |what: &str, count: usize, each: Decimal| Line {
@@ -142,17 +142,17 @@ pub fn environment(region: &str, zones: usize, addresses: usize) -> Cost {
     Cost { rate: Rate::of(items.iter().map(|line| line.hourly).sum()), items, prices: source(region) }
 }
 
-/// A load balancer over so many zones, with its addresses: dollars an hour.
+/// Returns the dollars an hour of a load balancer in so many Availability Zones, with its addresses.
 pub fn load_balancer(region: &str, zones: usize) -> Decimal {
     prices(region).load_balancer_hour + PUBLIC_IPV4_HOUR * Decimal::from(zones)
 }
 
-/// A public IPv4 address: dollars an hour.
+/// Returns the dollars an hour of a public IPv4 address.
 pub fn address() -> Decimal {
     PUBLIC_IPV4_HOUR
 }
 
-/// Which prices these are.
+/// Says which prices these are.
 pub fn source(region: &str) -> String {
     match listed(region) {
         Some(_) => format!("{region}, {AS_OF}"),
@@ -172,13 +172,13 @@ fn prices(region: &str) -> Prices {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub transitions: u64,
-    /// Invocations of functions.
+    /// How often functions were invoked.
     pub invocations: u64,
-    /// Of functions, as Step Functions saw them: a little more than Lambda bills.
+    /// How long functions ran, as Step Functions saw it: a little more than Lambda bills.
     pub milliseconds: u64,
 }
 
-/// What an execution itself cost.
+/// What an execution itself cost, whatever it made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunCost {
@@ -199,7 +199,7 @@ impl Add for RunCost {
     }
 }
 
-/// `memory`: of each function, in MB.
+/// Prices what an execution has used. `memory` is each function's, in MB.
 pub fn run(region: &str, usage: Usage, memory: u64) -> RunCost {
     let gb_seconds = Decimal::from(usage.milliseconds * memory) / decimal(1_024_000, 0);
     let dollars = Decimal::from(usage.transitions) * prices(region).thousand_transitions / decimal(1000, 0)

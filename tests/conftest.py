@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import Stack, build
-from .aws.world import World
+from harness.stack import Stack, build
+from harness.world import World
+from local_aws.local import LocalAws
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ from contextlib import suppress
 import pytest
 from botocore.exceptions import ClientError
 
-from .aws.local import LocalAws
-from .aws.stack import BY_HAND, Execution, Stack, until
-from .aws.support import meanwhile
-from .aws.world import World, differences, snapshot, without_certificate
+from harness.snapshot import differences, snapshot, without_certificate
+from harness.stack import BY_HAND, Execution, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.waiting import meanwhile, until
 
 
 def lock(world: World) -> list[dict]:

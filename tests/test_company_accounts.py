@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import Execution, InvocationFailed, Stack
-from .aws.world import World, differences, snapshot, without_certificate
+from harness.snapshot import differences, snapshot, without_certificate
+from harness.stack import Execution, InvocationFailed, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+
 from .test_least_privilege import (
     CERTIFICATE,
     LISTENER,

@@ -7,9 +7,9 @@ import time
 import pytest
 from rich.console import Console
 
-from .aws.crash_matrix import Matrix, cells, record_all, show
-from .aws.local import LocalAws
-from .aws.stack import Stack
+from harness.crash_matrix import Matrix, cells, record_all, show
+from harness.stack import Stack
+from local_aws.local import LocalAws
 
 SECONDS = 100
 
@@ -28,4 +28,4 @@ def test_every_crash_is_survived(aws: LocalAws, stack: Stack, capsys: pytest.Cap
         console = Console(highlight=False)
         console.print(f"\na sample of {len(every)} points, CRASH_SEED={seed}")
         show(console, results)
-    assert [str(result) for result in results if not result.survived] == []
+    assert [str(result) for result in results if not result.survived] == [], f"CRASH_SEED={seed}"

@@ -8,11 +8,13 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from .aws.crash_matrix import Matrix
-from .aws.denial_matrix import SCENES, Denial, Sight, denials, run, show
-from .aws.local import LocalAws
-from .aws.stack import Stack
-from .aws.world import TTL, World, snapshot
+from harness.crash_matrix import Matrix
+from harness.denial_matrix import SCENES, Denial, Sight, denials, run, show
+from harness.snapshot import snapshot
+from harness.stack import Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.world import TTL
 
 SECONDS = 60
 # Recording a scene takes as long as a denial or two.
@@ -43,7 +45,7 @@ def test_what_costs_goes_whatever_call_is_denied_for_good(
         console = Console(highlight=False)
         console.print(f"\na sample of the denial matrix, DENIAL_SEED={seed}")
         show(console, results)
-    assert [str(result) for result in results if not result.survived] == []
+    assert [str(result) for result in results if not result.survived] == [], f"DENIAL_SEED={seed}"
 
 
 class Standing:

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack
-from .aws.visitor import Visitor
-from .aws.world import TTL, World, differences, snapshot
+from harness.snapshot import differences, snapshot
+from harness.stack import Execution, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.visitor import Visitor
+from local_aws.world import TTL
 
 
 def provision(stack: Stack, world: World, **more: object) -> dict:

@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from .aws.curl import curl
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack, is_for_lock, until
-from .aws.support import MADE, load_balancers
-from .aws.world import TTL, Snapshot, World, differences, snapshot, without_certificate
+from harness.snapshot import Snapshot, differences, snapshot, without_certificate
+from harness.stack import Execution, Stack, is_for_lock
+from harness.support import MADE, load_balancers
+from harness.world import World
+from local_aws.curl import curl
+from local_aws.local import LocalAws
+from local_aws.waiting import until
+from local_aws.world import TTL
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 FAR_FUTURE = "2099-01-01T00:00:00Z"

@@ -1,7 +1,7 @@
 """A fleet is what provisions would have left: the nightly machine finds all of it and leaves nothing."""
 
-from .aws.fleet import MOST_BYTES, MOST_EVENTS, fleet, payloads
-from .aws.world import differences, snapshot
+from harness.fleet import MOST_BYTES, MOST_EVENTS, fleet, payloads
+from harness.snapshot import differences, snapshot
 
 
 def test_the_night_takes_a_fleet_down(aws, stack, world):

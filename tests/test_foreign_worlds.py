@@ -10,10 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from .aws.endpoints import REGION
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack, until
-from .aws.world import Snapshot, World, differences, snapshot, tags_of
+from harness.snapshot import Snapshot, differences, snapshot
+from harness.stack import Execution, Stack
+from harness.world import World
+from local_aws.endpoints import REGION
+from local_aws.local import LocalAws
+from local_aws.waiting import until
+from local_aws.world import tags_of
 
 SEED = int(os.environ.get("SEED", "0"))
 WORLDS = int(os.environ.get("WORLDS", "300"))

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from .aws.authority import Authority
-from .aws.endpoints import ACCOUNT, REGION
-from .aws.local import LocalAws
-from .aws.stack import InvocationFailed, Stack
-from .aws.support import MADE_BY_CREATE_ALB
-from .aws.world import ZONES, World, differences, snapshot
+from harness.snapshot import differences, snapshot
+from harness.stack import InvocationFailed, Stack
+from harness.support import MADE_BY_CREATE_ALB
+from harness.world import World
+from local_aws.authority import Authority
+from local_aws.endpoints import ACCOUNT, REGION
+from local_aws.local import LocalAws
+from local_aws.world import ZONES
 
 # AWS seconds after which nothing that AWS was asked for takes time any more.
 SETTLED = 1800

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import ROOT, Execution, InvocationFailed, Stack, until
-from .aws.world import World
+from harness.stack import ROOT, Execution, InvocationFailed, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.waiting import until
 
 SIMULATOR = Path(__file__).parent / "iam" / "simulate.mjs"
 FAR_FUTURE = "2099-01-01T00:00:00Z"

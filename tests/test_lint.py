@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +23,28 @@ MACHINES = {
 FUNCTIONS = [resource for resource in RESOURCES.values() if resource["Type"] == "AWS::Serverless::Function"]
 FUNCTION_SECONDS: int = TEMPLATE_PARTS["Globals"]["Function"]["Timeout"]
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+CALLS_A_FUNCTION = "lambda:invoke"
+# What passes, and what a function that ended without an answer is called: provision.asl.yaml has the sources.
+PASSES = {
+    "AwsUnavailable",
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+    "Lambda.TooManyRequestsException",
+}
+ENDED = {"Lambda.Unknown", "Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout"}
+# The same call would fail the same way.
+FINAL = {
+    "AwsRefused",
+    "CertificateFailed",
+    "DnsRecordConflict",
+    "EnvironmentBusy",
+    "InvalidInput",
+    "LoadBalancerFailed",
+    "NotOurs",
+    "TeardownIncomplete",
+}
 
 
 def run(*command: str | Path) -> None:
@@ -36,8 +59,8 @@ def tool(name: str) -> Path:
 
 
 def definition(machine: str) -> dict:
-    """A machine's definition with an ARN in each placeholder."""
-    text = (ROOT / "statemachine" / machine).read_text()
+    """A machine's definition with an ARN in each placeholder but the partition's."""
+    text = (ROOT / "statemachine" / machine).read_text().replace("${Partition}", "aws")
     return yaml_parse(PLACEHOLDER.sub(r"arn:aws:lambda:us-east-1:123456789012:function:\1", text))
 
 
@@ -103,14 +126,27 @@ def error_names() -> set[str]:
     return set(re.findall(r'=> "(\w+)"', body[0]))
 
 
+def retried() -> set[str]:
+    """What the machines retry of functions' calls."""
+    return {error for retriers in calls() for retrier in retriers for error in retrier["ErrorEquals"]}
+
+
+def calls() -> list[list[dict]]:
+    """The retriers of each call of a function."""
+    return [
+        task.values[0]["Retry"] for task in tasks() if task.values[0]["Resource"].endswith(CALLS_A_FUNCTION)
+    ]
+
+
 def test_machines_and_functions_know_the_same_errors():
-    handled = {
+    caught = {
         error
         for task in tasks()
-        for handler in [*task.values[0].get("Retry", []), *task.values[0].get("Catch", [])]
-        for error in handler["ErrorEquals"]
+        for catcher in task.values[0].get("Catch", [])
+        for error in catcher["ErrorEquals"]
     }
-    assert {name for name in handled if not name.startswith(("States.", "Lambda."))} == error_names()
+    assert caught - {"States.ALL"} <= error_names()
+    assert (retried() - ENDED - PASSES) | {"AwsUnavailable"} == error_names() - FINAL
 
 
 @pytest.mark.parametrize("task", tasks())
@@ -121,14 +157,61 @@ def test_every_task_is_bounded(task: dict):
 
 
 def test_every_call_of_a_function_sorts_errors_alike():
-    """The first retrier has the errors that are final, the last two those that pass; waits stand between."""
-    calls = [task.values[0]["Retry"] for task in tasks() if "lambda" in task.values[0]["Resource"]]
-    assert calls
-    for retriers in calls:
-        assert [retriers[0], *retriers[-2:]] == [calls[0][0], *calls[0][-2:]]
-        assert retriers[0]["MaxAttempts"] == 0
-        for wait in retriers[1:-2]:
+    """The last two retriers have what passes, and what a function is called that has ended; before them stand waits."""
+    assert calls()
+    for *waits, passes, ended in calls():
+        assert (passes, ended) == (calls()[0][-2], calls()[0][-1])
+        assert set(passes["ErrorEquals"]) == PASSES
+        assert set(ended["ErrorEquals"]) == ENDED
+        for wait in waits:
+            assert set(wait["ErrorEquals"]) <= error_names() - FINAL - PASSES
             assert wait["BackoffRate"] == 1 or wait["MaxDelaySeconds"] > wait["IntervalSeconds"]
+
+
+def test_no_machine_is_bound_to_one_partition():
+    """Step Functions refuses a resource of another partition than the execution's (aws/aws-cdk#4597)."""
+    for machine in MACHINES:
+        text = (ROOT / "statemachine" / machine).read_text()
+        assert "arn:aws" not in text, machine
+        assert MACHINES[machine]["DefinitionSubstitutions"]["Partition"] == {"Ref": "AWS::Partition"}
+
+
+def test_no_definition_has_yaml_aliases():
+    """AWS refuses them (aws-cloudformation/cfn-language-discussion#49)."""
+    for machine in MACHINES:
+        events = yaml.parse((ROOT / "statemachine" / machine).read_text(), yaml.SafeLoader)
+        assert not [event for event in events if isinstance(event, yaml.AliasEvent)], machine
+
+
+def statements(machine: dict) -> Iterator[dict]:
+    """What a machine's role allows: its own statements, and those of the stack's managed policies that it refers to."""
+    for policy in machine["Policies"]:
+        if "Ref" in policy:
+            policy = RESOURCES[policy["Ref"]]["Properties"]["PolicyDocument"]
+        yield from policy["Statement"]
+
+
+@pytest.mark.parametrize(
+    ("action", "called"),
+    [
+        ("lambda:InvokeFunction", "AWS::Serverless::Function"),
+        ("states:StartExecution", "AWS::Serverless::StateMachine"),
+        ("sns:Publish", "AWS::SNS::Topic"),
+    ],
+)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_machine_may_call_what_its_definition_calls_and_no_more(machine: str, action: str, called: str):
+    def resource(value: dict) -> str:
+        return value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]
+
+    substituted = map(resource, MACHINES[machine]["DefinitionSubstitutions"].values())
+    allowed = [
+        statement["Resource"] for statement in statements(MACHINES[machine]) if statement["Action"] == action
+    ]
+    flat = [one for each in allowed for one in (each if isinstance(each, list) else [each])]
+    assert {resource(one) for one in flat} == {
+        name for name in substituted if RESOURCES.get(name, {}).get("Type") == called
+    }
 
 
 def test_the_readme_explains_every_error():

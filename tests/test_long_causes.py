@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import PATIENCE_SECONDS, until
+from local_aws.local import LocalAws
+from local_aws.waiting import PATIENCE_SECONDS, until
+
 from .test_lint import definition
 
 CAUSE_MAX = 32768

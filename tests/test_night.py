@@ -4,10 +4,12 @@ import time
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack, until
-from .aws.support import load_balancers, rise
-from .aws.world import World, differences, snapshot, without_certificate
+from harness.snapshot import differences, snapshot, without_certificate
+from harness.stack import Execution, Stack
+from harness.support import load_balancers, rise
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.waiting import until
 
 FAR_FUTURE = "2099-01-01T00:00:00Z"
 LONG_PAST = "2020-01-01T00:00:00Z"

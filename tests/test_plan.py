@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from .aws.endpoints import ACCOUNT, REGION
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack, until
-from .aws.support import MADE
-from .aws.world import World, differences, snapshot
+from harness.snapshot import differences, snapshot
+from harness.stack import Execution, Stack
+from harness.support import MADE
+from harness.world import World
+from local_aws.endpoints import ACCOUNT, REGION
+from local_aws.local import LocalAws
+from local_aws.waiting import until
 
 # What the ownership record of each environment begins with.
 HERITAGE = f"heritage=albatross stack=albatross region={REGION} account={ACCOUNT}"

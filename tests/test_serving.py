@@ -7,10 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack
-from .aws.visitor import Visitor
-from .aws.world import World, differences, snapshot, without_certificate
+from harness.snapshot import differences, snapshot, without_certificate
+from harness.stack import Execution, Stack
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.visitor import Visitor
 
 # AWS seconds a second: slow enough for visits between any two things that happen.
 SPEED = 20

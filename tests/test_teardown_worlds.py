@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from .aws.local import LocalAws
-from .aws.stack import Execution, Stack, until
-from .aws.support import load_balancers, rise
-from .aws.visitor import Visitor
-from .aws.world import TTL, World, differences, snapshot, without_certificate
+from harness.snapshot import differences, snapshot, without_certificate
+from harness.stack import Execution, Stack
+from harness.support import load_balancers, rise
+from harness.world import World
+from local_aws.local import LocalAws
+from local_aws.visitor import Visitor
+from local_aws.waiting import until
+from local_aws.world import TTL
 
 FOR_GOOD = 10**9
 HOURLY = 0.0325

@@ -33,7 +33,7 @@ pub struct Certificate {
 
 /// A certificate as ACM lists it.
 #[derive(Debug)]
-pub struct Listed {
+pub struct Summary {
     pub arn: String,
     pub status: CertificateStatus,
 }
@@ -44,7 +44,7 @@ pub fn is_dead(status: &CertificateStatus) -> bool {
 }
 
 impl Certificate {
-    /// As a list tells of one.
+    /// Builds one from a list entry: only ARN and status are known.
     fn issued(arn: String) -> Self {
         let (names, records, in_use_by) = (vec![], vec![], vec![]);
         Certificate { arn, status: CertificateStatus::Issued, reason: String::new(), names, records, in_use_by }
@@ -134,7 +134,7 @@ pub async fn check_given(client: &acm::Client, arn: &str, domain: &str) -> Resul
 }
 
 /// Certificates of any key and status whose names match, in the order of their ARNs.
-async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool) -> Result<Vec<Listed>> {
+async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool) -> Result<Vec<Summary>> {
     // Without key types ACM lists RSA 1024 and 2048 alone (API reference, ListCertificates).
     let keys = Filters::builder()
         .set_key_types(Some(KeyAlgorithm::values().iter().map(|key| KeyAlgorithm::from(*key)).collect()));
@@ -144,7 +144,7 @@ async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool)
         for summary in page.call("acm:ListCertificates")?.certificate_summary_list() {
             if matches(summary.subject_alternative_name_summaries(), summary.domain_name().unwrap_or_default()) {
                 let status = summary.status().cloned().unwrap_or(CertificateStatus::PendingValidation);
-                found.extend(summary.certificate_arn().map(|arn| Listed { arn: arn.into(), status }));
+                found.extend(summary.certificate_arn().map(|arn| Summary { arn: arn.into(), status }));
             }
         }
     }
@@ -153,7 +153,7 @@ async fn listed(client: &acm::Client, matches: impl Fn(&[String], &str) -> bool)
 }
 
 /// All certificates whose first name is the domain, whosever, in the order of their ARNs.
-pub async fn of_domain(client: &acm::Client, domain: &str) -> Result<Vec<Listed>> {
+pub async fn of_domain(client: &acm::Client, domain: &str) -> Result<Vec<Summary>> {
     listed(client, |_, first| first == domain).await
 }
 
@@ -187,21 +187,69 @@ pub async fn find(client: &acm::Client, environment: &Environment, is_validated:
     Ok(found)
 }
 
-/// Whether one is to be requested, where `ours` stand.
-pub fn plan(environment: &Environment, ours: &[Certificate]) -> Step {
-    match environment.input.certificate_arn.as_ref().or(best(ours).map(|usable| &usable.arn)) {
-        Some(arn) => Step::new(Kind::Certificate, arn, Outcome::Found),
-        None => Step::new(Kind::Certificate, "", Outcome::Created),
+/// The certificate that the environment has or lacks.
+#[derive(Debug)]
+pub enum Difference {
+    /// The input gives one, by its ARN.
+    Given(String),
+    Found(Certificate),
+    /// One is to be requested; `dead` are those of the environment that cannot be used.
+    Missing {
+        dead: Vec<Certificate>,
+    },
+    /// It has just been requested.
+    Made(Certificate),
+}
+
+/// `ours` are the environment's, as [`find`] returns them.
+pub fn differ(environment: &Environment, ours: Vec<Certificate>) -> Difference {
+    match (&environment.input.certificate_arn, best(&ours)) {
+        (Some(given), _) => Difference::Given(given.clone()),
+        (None, Some(best)) => Difference::Found(best.clone()),
+        (None, None) => Difference::Missing { dead: ours },
     }
 }
 
-/// The validation records that are to stand, where `ours` stand; none as long as ACM has not named them, `None` where they do
-/// or the certificate needs none. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next one's.
-pub fn awaited<'a>(environment: &Environment, ours: &'a [Certificate]) -> Option<&'a [ValidationRecord]> {
-    let known = best(ours).or(ours.first());
-    let needs_none =
-        known.is_some_and(|certificate| certificate.check_issued().is_ok() && certificate.records.is_empty());
-    (environment.input.certificate_arn.is_none() && !needs_none).then(|| known.map_or(&[][..], |known| &known.records))
+impl Difference {
+    pub fn step(&self) -> Step {
+        match self {
+            Difference::Given(arn) | Difference::Found(Certificate { arn, .. }) => {
+                Step::new(Kind::Certificate, arn, Outcome::Found)
+            }
+            Difference::Missing { .. } => Step::missing(Kind::Certificate),
+            Difference::Made(Certificate { arn, .. }) => Step::new(Kind::Certificate, arn, Outcome::Created),
+        }
+    }
+
+    /// The validation records that are to stand; none as long as ACM has not named them, `None` where they do or the
+    /// certificate needs none. A domain has one in an account (ACM user guide, DNS validation): a dead one's is the next
+    /// one's.
+    pub fn records(&self) -> Option<&[ValidationRecord]> {
+        match self {
+            Difference::Given(_) => None,
+            Difference::Found(certificate) | Difference::Made(certificate) => {
+                let needs_none = certificate.check_issued().is_ok() && certificate.records.is_empty();
+                (!needs_none).then_some(&certificate.records)
+            }
+            Difference::Missing { dead } => Some(dead.first().map_or(&[], |dead| &dead.records)),
+        }
+    }
+
+    /// Requests a certificate where there is none. Returns the ARN of the one to use, and whether ACM has issued it.
+    pub async fn apply(&mut self, client: &acm::Client, environment: &Environment) -> Result<(String, bool)> {
+        let certificate = match self {
+            Difference::Given(arn) => return Ok((arn.clone(), true)),
+            Difference::Found(certificate) | Difference::Made(certificate) => certificate.clone(),
+            Difference::Missing { dead } => {
+                let dead = dead.iter().map(|certificate| certificate.arn.clone()).collect();
+                let made = request(client, environment, dead).await?;
+                *self = Difference::Made(made.clone());
+                made
+            }
+        };
+        let issued = certificate.check_issued().is_ok();
+        Ok((certificate.arn, issued))
+    }
 }
 
 /// The one to use: an ISSUED one before a pending one.
@@ -214,7 +262,7 @@ pub fn best(ours: &[Certificate]) -> Option<&Certificate> {
 ///
 /// A token stands for one request: with the token of a dead or deleted certificate ACM may answer that one again
 /// within the hour, so both go into the token.
-pub async fn request(client: &acm::Client, environment: &Environment, mut dead: Vec<String>) -> Result<Certificate> {
+async fn request(client: &acm::Client, environment: &Environment, mut dead: Vec<String>) -> Result<Certificate> {
     /// A certificate deleted within the hour, and one more beside it.
     const TRIES: usize = 3;
     for _ in 0..TRIES {
@@ -278,7 +326,7 @@ async fn regions(client: &aws_sdk_ec2::Client) -> Result<Vec<String>> {
 }
 
 /// A region's certificates that need the validation CNAME of a domain.
-async fn needing_record(client: acm::Client, domain: String) -> Result<Vec<Listed>> {
+async fn needing_record(client: acm::Client, domain: String) -> Result<Vec<Summary>> {
     let wildcard = format!("*.{domain}");
     let same = |name: &str| name == domain || name == wildcard;
     listed(&client, |names, first| same(first) || names.iter().any(|name| same(name))).await
@@ -297,9 +345,7 @@ pub async fn remove(client: &acm::Client, arn: &str) -> Result<()> {
         .call("acm:DeleteCertificate")
         .unless(&["ResourceNotFoundException"]);
     match deleted {
-        Err(Error::AwsRefused(refusal))
-            if ["ResourceInUseException", "ConflictException"].contains(&refusal.code.as_str()) =>
-        {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["ResourceInUseException", "ConflictException"]) => {
             Err(Error::StillDeleting(format!("certificate {arn}: {}", refusal.message)))
         }
         other => other.map(drop),
@@ -334,21 +380,19 @@ mod tests {
         let mut environment = Environment::example();
         let record = ValidationRecord { name: "_a".into(), value: "_b".into() };
         let mut ours = certificate(&["api.example.com"], &[]);
-        assert_eq!(awaited(&environment, &[]), Some(&[][..]));
-        assert_eq!(plan(&environment, &[]).outcome, Outcome::Created);
-        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), None);
-        assert_eq!(
-            plan(&environment, std::slice::from_ref(&ours)),
-            Step::new(Kind::Certificate, "arn", Outcome::Found)
-        );
+        let missing = differ(&environment, vec![]);
+        assert_eq!((missing.step(), missing.records()), (Step::missing(Kind::Certificate), Some(&[][..])));
+        let issued = differ(&environment, vec![ours.clone()]);
+        assert_eq!((issued.step(), issued.records()), (Step::new(Kind::Certificate, "arn", Outcome::Found), None));
         ours.records = vec![record.clone()];
-        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(std::slice::from_ref(&record)));
+        let unseen = differ(&environment, vec![ours.clone()]);
+        assert_eq!(unseen.records(), Some(std::slice::from_ref(&record)));
         ours.status = CertificateStatus::Failed;
-        assert_eq!(awaited(&environment, std::slice::from_ref(&ours)), Some(&[record][..]));
-        assert_eq!(plan(&environment, &[ours]).outcome, Outcome::Created);
+        let dead = differ(&environment, vec![ours]);
+        assert_eq!((dead.step(), dead.records()), (Step::missing(Kind::Certificate), Some(&[record][..])));
         environment.input.certificate_arn = Some("given".into());
-        assert_eq!(awaited(&environment, &[]), None);
-        assert_eq!(plan(&environment, &[]), Step::new(Kind::Certificate, "given", Outcome::Found));
+        let given = differ(&environment, vec![]);
+        assert_eq!((given.step(), given.records()), (Step::new(Kind::Certificate, "given", Outcome::Found), None));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 use crate::error::{Call, Codes, Error, Result};
 use crate::price::Usage;
 use crate::spec::input::{Input, Mode, OnFailure};
+use crate::spec::names;
 
 /// `detail` of a "Step Functions Execution Status Change" (Step Functions developer guide, EventBridge events).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,17 +45,31 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// Reads the input of any provision; `None` where it is refused as bad input, as such a provision has changed nothing.
     pub fn of(input: &str) -> Option<Wish> {
-        let input = Input::parse(serde_json::from_str(input).ok()?).ok()?;
-        if input.mode == Mode::Plan {
-            return None;
+        Input::parse(serde_json::from_str(input).ok()?).ok()?;
+        Wish::of_accepted(input)
+    }
+
+    /// Reads the input of a provision that succeeded, and so was accepted. An earlier version of the stack may have accepted
+    /// what this one refuses, so no other field is looked at.
+    pub fn of_accepted(input: &str) -> Option<Wish> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Accepted {
+            domain: String,
+            name: Option<String>,
+            hosted_zone_id: Option<String>,
+            #[serde(default)]
+            on_failure: OnFailure,
+            #[serde(default)]
+            mode: Mode,
         }
-        Some(Wish {
-            name: input.name(),
-            domain: input.domain,
-            hosted_zone_id: input.hosted_zone_id,
-            on_failure: input.on_failure,
-        })
+        let accepted: Accepted = serde_json::from_str(input).ok()?;
+        let Accepted { domain, name, hosted_zone_id, on_failure, mode } = accepted;
+        let domain = names::domain(&domain).ok()?;
+        let name = name.unwrap_or_else(|| names::default(&domain));
+        (mode == Mode::Apply).then_some(Wish { name, domain, hosted_zone_id, on_failure })
     }
 }
 
@@ -272,6 +287,19 @@ mod tests {
         assert!(Wish::of("{\"domain\": \"*\"}").is_none());
         let plan = "{\"domain\": \"api.example.com\", \"instances\": [\"i-0abc1234def567890\"], \"mode\": \"plan\"}";
         assert!(Wish::of(plan).is_none());
+    }
+
+    #[test]
+    fn what_an_earlier_version_accepted_is_known_where_it_succeeded() {
+        let ranges: Vec<String> = (0..31).map(|n| format!("10.0.{n}.0/24")).collect();
+        let input = json!({"domain": "API.example.com", "instances": ["i-0abc1234def567890"], "allowedCidrs": ranges,
+            "hostedZoneId": "Z1", "onFailure": "keep", "aFieldOfOld": true});
+        assert_eq!(Wish::of(&input.to_string()), None);
+        let wish = Wish::of_accepted(&input.to_string()).unwrap();
+        assert_eq!((wish.name.as_str(), wish.domain.as_str()), ("api-example-com", "api.example.com"));
+        assert_eq!((wish.hosted_zone_id.as_deref(), wish.on_failure), (Some("Z1"), OnFailure::Keep));
+        let plan = json!({"domain": "api.example.com", "mode": "plan", "aFieldOfOld": true});
+        assert_eq!(Wish::of_accepted(&plan.to_string()), None);
     }
 
     #[test]

@@ -66,7 +66,9 @@ pub async fn check(client: &ec2::Client, ids: &[String], put_back: &[Returned]) 
 async fn described_all(client: &ec2::Client, ids: &[String]) -> Result<Vec<Instance>> {
     let answer = client.describe_instances().set_instance_ids(Some(ids.to_vec())).send().await;
     let answer = match answer.call("ec2:DescribeInstances") {
-        Err(Error::AwsRefused(refusal)) if refusal.code.starts_with("InvalidInstanceID") => {
+        Err(Error::AwsRefused(refusal))
+            if refusal.code.as_deref().is_some_and(|code| code.starts_with("InvalidInstanceID")) =>
+        {
             // AWS names the missing ids only in its message.
             let missing = ids.iter().position(|id| refusal.message.contains(id.as_str()));
             let path = missing.map_or("$.instances".into(), |index| format!("$.instances[{index}]"));
@@ -321,9 +323,9 @@ impl<'a> Reason<'a> {
         let message = format!("{id} fell back to stopped as it was started: {}; {advice}", self.message);
         Error::AwsRefused(Refusal {
             operation: "ec2:StartInstances",
-            code: self.code.into(),
+            code: Some(self.code.into()),
             message,
-            request_id: String::new(),
+            request_id: None,
         })
     }
 }

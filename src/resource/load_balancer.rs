@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::seen::Seen;
 use super::tags::{self, KEEP_UNTIL, Tags};
-use super::target_group;
 use crate::error::{Call, Codes, Error, Result};
 use crate::kind::Kind;
 use crate::spec::environment::Environment;
@@ -15,7 +14,7 @@ use crate::step::{Outcome, Step, change};
 use aws_sdk_elasticloadbalancingv2 as elb;
 use elb::types::{
     IpAddressType as ElbAddresses, LoadBalancer, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerStateEnum,
-    LoadBalancerTypeEnum, Tag, TargetGroup,
+    LoadBalancerTypeEnum, Tag,
 };
 
 /// Drops headers whose names have other than letters, digits and hyphens: servers take `_` for `-`, and with it one header
@@ -35,10 +34,11 @@ impl From<&LoadBalancer> for LoadBalancerIds {
     }
 }
 
-async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalancer>> {
+/// Finds the load balancer of this environment's name, whosever it is.
+pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<LoadBalancer>> {
     let answer = client
         .describe_load_balancers()
-        .names(name)
+        .names(names::load_balancer(environment))
         .send()
         .await
         .call("elasticloadbalancing:DescribeLoadBalancers")
@@ -46,82 +46,56 @@ async fn describe(client: &elb::Client, name: &str) -> Result<Option<LoadBalance
     Ok(answer.and_then(|answer| answer.load_balancers.unwrap_or_default().into_iter().next()))
 }
 
-/// The load balancer and the target group of the environment's names; their tags take one call.
-///
-/// # Errors
-/// [`Error::NotOurs`].
-pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Found> {
-    let (front, targets) = (environment.load_balancer_name(), environment.target_group_name());
-    let (front, targets) = tokio::try_join!(describe(client, &front), target_group::describe(client, &targets))?;
-    let front_arn = front.as_ref().and_then(|front| front.load_balancer_arn());
-    let targets_arn = targets.as_ref().and_then(|targets| targets.target_group_arn());
-    let arns: Vec<String> = [front_arn, targets_arn].into_iter().flatten().map(str::to_owned).collect();
-    let mut tags = tags::by_arn(client, &arns).await?;
-    let mut checked = |resource, arn: Option<&str>| {
-        let arn = arn.unwrap_or_default();
-        let tags = tags.remove(arn).unwrap_or_default();
-        tags.check(environment, resource, arn).map(|()| tags)
-    };
-    let front_tags = front.as_ref().map(|_| checked(Kind::LoadBalancer, front_arn)).transpose()?;
-    targets.as_ref().map(|_| checked(Kind::TargetGroup, targets_arn)).transpose()?;
-    Ok(Found { front: front.zip(front_tags), targets })
-}
-
-/// What [`find`] found.
-#[derive(Debug, Default)]
+/// The environment's load balancer, where it stands.
+#[derive(Debug)]
 pub struct Found {
-    pub front: Option<(LoadBalancer, Tags)>,
-    pub targets: Option<TargetGroup>,
+    described: LoadBalancer,
+    tags: Tags,
 }
 
-/// An internet-facing application load balancer, `found` or made; what of it can be changed is [`settle`]'s.
-pub async fn ensure(
-    client: &elb::Client,
-    environment: &Environment,
-    security_group: &str,
-    found: Option<&(LoadBalancer, Tags)>,
-) -> Result<LoadBalancerIds> {
-    match found {
-        Some((found, _)) => Ok(LoadBalancerIds::from(found)),
-        None => create(client, environment, security_group).await,
+impl Found {
+    /// # Errors
+    /// [`Error::NotOurs`].
+    pub fn of(environment: &Environment, described: LoadBalancer, tags: Tags) -> Result<Found> {
+        tags.check(environment, Kind::LoadBalancer, described.load_balancer_arn().unwrap_or_default())?;
+        Ok(Found { described, tags })
+    }
+
+    pub fn ids(&self) -> LoadBalancerIds {
+        LoadBalancerIds::from(&self.described)
+    }
+
+    pub fn arn(&self) -> &str {
+        self.described.load_balancer_arn().unwrap_or_default()
+    }
+
+    /// Whether it serves.
+    pub fn is_active(&self) -> bool {
+        self.described.state().and_then(|state| state.code()) == Some(&LoadBalancerStateEnum::Active)
     }
 }
 
-/// Makes a load balancer what the environment wants, `found` or made a moment ago; `security_group` is its own. Zones that
-/// the environment has left are [`leave_zones`]'s.
-pub async fn settle(
-    client: &elb::Client,
-    environment: &Environment,
-    seen: &Seen,
-    arn: &str,
-    security_group: &str,
-    found: Option<&(LoadBalancer, Tags)>,
-) -> Result<Step> {
-    let Some((found, tags)) = found else {
-        set_attributes(client, environment, arn).await.authorised_late(true)?;
-        return Ok(Step::new(Kind::LoadBalancer, arn, Outcome::Created));
-    };
-    let drops = drops_invalid_headers(client, arn).await?;
-    let difference = differ(environment, found, tags, &drops, security_group);
-    let changed = change_parts(client, environment, seen, found, &difference, security_group).await;
-    changed.authorised_late(!seen.complete)?;
-    Ok(difference.step(arn))
+/// Finds the load balancer of the environment's name.
+///
+/// # Errors
+/// [`Error::NotOurs`].
+pub async fn find(client: &elb::Client, environment: &Environment) -> Result<Option<Found>> {
+    let Some(described) = named(client, &environment.name).await? else { return Ok(None) };
+    let arn = described.load_balancer_arn().unwrap_or_default();
+    let tags = tags::by_arn(client, &[arn.to_owned()]).await?.remove(arn).unwrap_or_default();
+    Found::of(environment, described, tags).map(Some)
 }
 
-/// What [`ensure`] and [`settle`] would do.
-pub async fn plan(
-    client: &elb::Client,
-    environment: &Environment,
-    security_group: &str,
-    found: Option<&(LoadBalancer, Tags)>,
-) -> Result<Step> {
-    let Some((found, tags)) = found else { return Ok(Step::new(Kind::LoadBalancer, "", Outcome::Created)) };
-    let arn = found.load_balancer_arn().unwrap_or_default();
-    let drops = drops_invalid_headers(client, arn).await?;
-    Ok(differ(environment, found, tags, &drops, security_group).step(arn))
+/// Reads what `find` does not tell: whether it drops invalid headers; `None` where that is not set or none stands.
+pub async fn drops_invalid_headers(client: &elb::Client, found: Option<&Found>) -> Result<Option<String>> {
+    match found {
+        Some(found) => attribute(client, found.arn(), DROP_INVALID_HEADERS).await,
+        None => Ok(None),
+    }
 }
 
-async fn create(client: &elb::Client, environment: &Environment, security_group: &str) -> Result<LoadBalancerIds> {
+/// Creates an internet-facing application load balancer; what can be changed of it is for [`Difference::apply`].
+pub async fn create(client: &elb::Client, environment: &Environment, security_group: &str) -> Result<LoadBalancerIds> {
     let keep_until = environment.input.keep_until.as_deref().map(kept_until);
     let answer = client
         .create_load_balancer()
@@ -137,12 +111,12 @@ async fn create(client: &elb::Client, environment: &Environment, security_group:
         .call("elasticloadbalancing:CreateLoadBalancer")
         .unless(&["DuplicateLoadBalancerName"])
         .appears_late(&["InvalidSecurityGroup", "InvalidSecurityGroup.NotFound"])?;
-    let front = match answer {
+    let load_balancer = match answer {
         Some(created) => created.load_balancers().first().map(LoadBalancerIds::from),
         // Made beside us since we looked.
-        None => find(client, environment).await?.front.map(|(found, _)| LoadBalancerIds::from(&found)),
+        None => find(client, environment).await?.map(|found| found.ids()),
     };
-    front.ok_or_else(|| {
+    load_balancer.ok_or_else(|| {
         Error::not_shown_yet("elasticloadbalancing:DescribeLoadBalancers", environment.load_balancer_name())
     })
 }
@@ -167,89 +141,120 @@ async fn set_attributes(client: &elb::Client, environment: &Environment, arn: &s
         .map(drop)
 }
 
-async fn drops_invalid_headers(client: &elb::Client, arn: &str) -> Result<String> {
-    attribute(client, arn, DROP_INVALID_HEADERS).await
-}
-
-/// The value of an attribute; empty where it is not set.
-async fn attribute(client: &elb::Client, arn: &str, key: &str) -> Result<String> {
+/// Reads an attribute; `None` where it is not set.
+async fn attribute(client: &elb::Client, arn: &str, key: &str) -> Result<Option<String>> {
     let answer = client.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
     let answer = answer.call("elasticloadbalancing:DescribeLoadBalancerAttributes")?;
     let attribute = answer.attributes().iter().find(|is| is.key() == Some(key));
-    Ok(attribute.and_then(|is| is.value()).unwrap_or_default().into())
+    Ok(attribute.and_then(|is| is.value()).map(Into::into))
 }
 
-/// How a load balancer that stands differs from the environment's wish, by the calls that change it.
+/// How a load balancer differs from the environment's wish, by the calls that change it.
 #[derive(Debug)]
-struct Difference {
-    attributes: Option<String>,
-    security_groups: Option<String>,
-    subnets: Option<String>,
-    addresses: Option<String>,
-    keep_until: Option<String>,
+pub struct Difference {
+    row: Step,
+    attributes: bool,
+    security_groups: bool,
+    /// Where it is to stand for now.
+    place: Option<Place>,
+    keep_until: bool,
+    /// Availability Zones that the environment has left; [`leave_zones`] takes the load balancer out of them.
+    pub former_zones: Vec<String>,
+}
+
+/// `drops` is what [`drops_invalid_headers`] has read; `security_group` is the load balancer's own.
+pub fn differ(
+    environment: &Environment,
+    seen: &Seen,
+    found: Option<&Found>,
+    drops: Option<&str>,
+    security_group: &str,
+) -> Difference {
+    let Some(Found { described, tags }) = found else { return Difference::missing() };
+    let addresses = described.ip_address_type().map(|kind| kind.as_str());
+    // Without the input's word the tag stays: the user may have set it by hand.
+    let until = environment.input.keep_until.as_deref();
+    let attributes = change("drop invalid headers", drops, environment.input.drop_invalid_headers);
+    let security_groups =
+        change("security groups", joined(described.security_groups().iter().map(String::as_str)), security_group);
+    let (stands, wanted) = (Place::of(described), Place::wanted(environment));
+    let subnets = change("subnets", stands.listed(), wanted.listed().unwrap_or_default());
+    let addresses = change("IP addresses", addresses, address_type(environment));
+    let keep_until = until.and_then(|until| change(KEEP_UNTIL, tags.get(KEEP_UNTIL), until));
+    let meanwhile = Place::until_left(environment, seen, described);
+    let moves = (subnets.is_some() || addresses.is_some()) && meanwhile != stands;
+    Difference {
+        attributes: attributes.is_some(),
+        security_groups: security_groups.is_some(),
+        place: moves.then_some(meanwhile),
+        keep_until: keep_until.is_some(),
+        former_zones: former_zones(environment, seen, described),
+        row: Step::settled(
+            Kind::LoadBalancer,
+            described.load_balancer_arn(),
+            [attributes, security_groups, subnets, addresses, keep_until].into_iter().flatten(),
+        ),
+    }
 }
 
 impl Difference {
-    fn step(self, arn: &str) -> Step {
-        let Difference { attributes, security_groups, subnets, addresses, keep_until } = self;
-        let changes = [attributes, security_groups, subnets, addresses, keep_until];
-        Step::settled(Kind::LoadBalancer, arn, changes.into_iter().flatten().collect())
+    /// AWS makes it with all that it is told; attributes are told later.
+    fn missing() -> Self {
+        let row = Step::missing(Kind::LoadBalancer);
+        let (place, former_zones) = (None, vec![]);
+        Difference { row, attributes: true, security_groups: false, place, keep_until: false, former_zones }
     }
-}
 
-fn differ(
-    environment: &Environment,
-    found: &LoadBalancer,
-    tags: &Tags,
-    drops_invalid_headers: &str,
-    security_group: &str,
-) -> Difference {
-    let listed =
-        |ids: &mut dyn Iterator<Item = &str>| ids.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
-    let subnets = listed(&mut found.availability_zones().iter().filter_map(|zone| zone.subnet_id()));
-    let wanted = listed(&mut environment.subnets.iter().map(String::as_str));
-    let addresses = found.ip_address_type().map_or("", |kind| kind.as_str());
-    // Without the input's word the tag stays: the user may have set it by hand.
-    let until = environment.input.keep_until.as_deref();
-    Difference {
-        attributes: change("drop invalid headers", drops_invalid_headers, environment.input.drop_invalid_headers),
-        security_groups: change("security groups", found.security_groups().join(", "), security_group),
-        subnets: change("subnets", subnets, wanted),
-        addresses: change("IP addresses", addresses, address_type(environment)),
-        keep_until: until.and_then(|until| change(KEEP_UNTIL, tags.get(KEEP_UNTIL).unwrap_or_default(), until)),
+    pub fn step(&self) -> Step {
+        self.row.clone()
     }
-}
 
-async fn change_parts(
-    client: &elb::Client,
-    environment: &Environment,
-    seen: &Seen,
-    found: &LoadBalancer,
-    difference: &Difference,
-    security_group: &str,
-) -> Result<()> {
-    let arn = found.load_balancer_arn().unwrap_or_default();
-    if difference.attributes.is_some() {
-        set_attributes(client, environment, arn).await?;
+    /// Changes the load balancer of this ARN, which stood or was made a moment ago; `security_group` is its own.
+    pub async fn apply(
+        &mut self,
+        client: &elb::Client,
+        environment: &Environment,
+        seen: &Seen,
+        arn: &str,
+        security_group: &str,
+    ) -> Result<()> {
+        self.row.id = Some(arn.into());
+        let just_made = self.row.outcome == Outcome::Created || !seen.complete;
+        self.change(client, environment, arn, security_group).await.authorised_late(just_made)
     }
-    if difference.security_groups.is_some() {
-        let call = client.set_security_groups().load_balancer_arn(arn).security_groups(security_group);
-        call.send().await.call("elasticloadbalancing:SetSecurityGroups")?;
-    }
-    if difference.subnets.is_some() || difference.addresses.is_some() {
-        let meanwhile = Place::until_left(environment, seen, found);
-        if meanwhile != Place::of(found) {
-            meanwhile.set(client, arn).await?;
+
+    async fn change(
+        &self,
+        client: &elb::Client,
+        environment: &Environment,
+        arn: &str,
+        security_group: &str,
+    ) -> Result<()> {
+        if self.attributes {
+            set_attributes(client, environment, arn).await?;
         }
+        if self.security_groups {
+            let call = client.set_security_groups().load_balancer_arn(arn).security_groups(security_group);
+            call.send().await.call("elasticloadbalancing:SetSecurityGroups")?;
+        }
+        if let Some(place) = &self.place {
+            place.set(client, arn).await?;
+        }
+        if self.keep_until {
+            let call = client
+                .add_tags()
+                .resource_arns(arn)
+                .set_tags(environment.input.keep_until.as_deref().map(|until| vec![kept_until(until)]));
+            call.send().await.call("elasticloadbalancing:AddTags")?;
+        }
+        Ok(())
     }
-    if difference.keep_until.is_some() {
-        let call = client
-            .add_tags()
-            .resource_arns(arn)
-            .set_tags(environment.input.keep_until.as_deref().map(|until| vec![kept_until(until)]));
-        call.send().await.call("elasticloadbalancing:AddTags")?;
-    }
-    Ok(())
+}
+
+/// `None` where there are none.
+fn joined<'a>(ids: impl Iterator<Item = &'a str>) -> Option<String> {
+    let ids: Vec<&str> = ids.collect();
+    (!ids.is_empty()).then(|| ids.join(", "))
 }
 
 /// Where a load balancer stands, as SetSubnets takes it: whole.
@@ -269,8 +274,8 @@ impl Place {
         Place { subnets: environment.subnets.iter().cloned().collect(), addresses: address_type(environment) }
     }
 
-    /// As wanted, and the zones besides that a site which serves may have its targets in. A subnet there may have no IPv6
-    /// range, so that becomes dualstack only when it is left.
+    /// As wanted, and besides in the zones that a site which serves may have its targets in. A subnet there may have no IPv6
+    /// range, so the load balancer becomes dualstack only when it has left them.
     fn until_left(environment: &Environment, seen: &Seen, found: &LoadBalancer) -> Self {
         let mut place = Place::wanted(environment);
         let left = former_zones(environment, seen, found);
@@ -285,14 +290,19 @@ impl Place {
         place
     }
 
-    async fn set(self, client: &elb::Client, arn: &str) -> Result<()> {
-        let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(self.subnets.into_iter().collect()));
-        call.ip_address_type(self.addresses).send().await.call("elasticloadbalancing:SetSubnets").map(drop)
+    fn listed(&self) -> Option<String> {
+        joined(self.subnets.iter().map(String::as_str))
+    }
+
+    async fn set(&self, client: &elb::Client, arn: &str) -> Result<()> {
+        let subnets = self.subnets.iter().cloned().collect();
+        let call = client.set_subnets().load_balancer_arn(arn).set_subnets(Some(subnets));
+        call.ip_address_type(self.addresses.clone()).send().await.call("elasticloadbalancing:SetSubnets").map(drop)
     }
 }
 
-/// The zones that a load balancer stands in and that the environment has left. What has never served has left none.
-pub fn former_zones(environment: &Environment, seen: &Seen, found: &LoadBalancer) -> Vec<String> {
+/// Lists the zones that a load balancer stands in and that the environment has left. What has never served has left none.
+fn former_zones(environment: &Environment, seen: &Seen, found: &LoadBalancer) -> Vec<String> {
     let zones = found.availability_zones().iter().filter_map(|zone| zone.zone_name.clone());
     zones.filter(|zone| seen.complete && !environment.zones.contains(zone)).collect()
 }
@@ -304,11 +314,6 @@ pub async fn leave_zones(client: &elb::Client, environment: &Environment, arn: &
 
 fn kept_until(until: &str) -> Tag {
     Tag::builder().key(KEEP_UNTIL).value(until).build()
-}
-
-/// It serves, as described.
-pub fn is_active(described: &LoadBalancer) -> bool {
-    described.state().and_then(|state| state.code()) == Some(&LoadBalancerStateEnum::Active)
 }
 
 /// Checks that the load balancer serves.
@@ -338,7 +343,7 @@ pub async fn check_active(client: &elb::Client, arn: &str) -> Result<()> {
 
 /// A load balancer that carries an environment's tags.
 #[derive(Debug, Clone)]
-pub struct Ours {
+pub struct Tagged {
     pub arn: String,
     pub dns_name: String,
     /// How many Availability Zones it spans: each has a public IPv4 address.
@@ -346,33 +351,28 @@ pub struct Ours {
     pub tags: Tags,
 }
 
-impl Ours {
+impl Tagged {
     pub fn of(described: &LoadBalancer, tags: Tags) -> Self {
         let LoadBalancerIds { arn, dns_name, .. } = LoadBalancerIds::from(described);
-        Ours { arn, dns_name, zones: described.availability_zones().len(), tags }
+        Tagged { arn, dns_name, zones: described.availability_zones().len(), tags }
     }
 }
 
-/// The load balancer of this environment's name, whosever it is.
-pub async fn named(client: &elb::Client, environment: &str) -> Result<Option<LoadBalancer>> {
-    describe(client, &names::load_balancer(environment)).await
-}
-
-/// Whether deletion protection is on.
+/// Tells whether deletion protection is on.
 pub async fn is_protected(client: &elb::Client, arn: &str) -> Result<bool> {
     let value = attribute(client, arn, DELETION_PROTECTION).await.unless(&["LoadBalancerNotFound"])?;
-    Ok(value.is_some_and(|value| value == "true"))
+    Ok(value.flatten().is_some_and(|value| value == "true"))
 }
 
-/// All load balancers of a stack.
-pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Ours>> {
+/// Lists the load balancers of a stack.
+pub async fn of_stack(client: &elb::Client, stack: &str) -> Result<Vec<Tagged>> {
     let all = client.describe_load_balancers().into_paginator().items().send().try_collect();
     let all: Vec<LoadBalancer> = all.await.call("elasticloadbalancing:DescribeLoadBalancers")?;
     let arns: Vec<String> = all.iter().filter_map(|found| found.load_balancer_arn.clone()).collect();
     let mut tags = tags::by_arn(client, &arns).await?;
     let ours = all.iter().filter_map(|found| {
         let tags = tags.remove(found.load_balancer_arn()?)?;
-        (tags.get(tags::STACK) == Some(stack)).then(|| Ours::of(found, tags))
+        (tags.get(tags::STACK) == Some(stack)).then(|| Tagged::of(found, tags))
     });
     Ok(ours.collect())
 }
@@ -403,19 +403,20 @@ mod tests {
             .availability_zones(subnet("subnet-b"));
         let found = as_wanted.clone().availability_zones(subnet("subnet-a")).build();
         let mut environment = Environment::example();
-        let changes = |environment: &Environment, found: &LoadBalancer, drops: &str, group: &str| {
-            differ(environment, found, &Tags::default(), drops, group).step("arn").changes
+        let changes = |environment: &Environment, described: &LoadBalancer, drops: Option<&str>, group: &str| {
+            let found = Found { described: described.clone(), tags: Tags::default() };
+            differ(environment, &Seen::default(), Some(&found), drops, group).step().changes
         };
-        assert!(changes(&environment, &found, "true", "sg-1").is_empty());
+        assert!(changes(&environment, &found, Some("true"), "sg-1").is_empty());
         environment.input.drop_invalid_headers = false;
-        assert!(changes(&environment, &found, "false", "sg-1").is_empty());
-        assert_eq!(changes(&environment, &found, "true", "sg-1"), ["drop invalid headers: true → false"]);
+        assert!(changes(&environment, &found, Some("false"), "sg-1").is_empty());
+        assert_eq!(changes(&environment, &found, Some("true"), "sg-1"), ["drop invalid headers: true → false"]);
         environment.input.drop_invalid_headers = true;
         environment.input.ip_address_type = IpAddressType::Dualstack;
         environment.input.keep_until = Some("2099-01-01T00:00:00Z".into());
         let other = as_wanted.availability_zones(subnet("subnet-c")).build();
         assert_eq!(
-            changes(&environment, &other, "", "sg-2"),
+            changes(&environment, &other, None, "sg-2"),
             [
                 "drop invalid headers: none → true",
                 "security groups: sg-1 → sg-2",

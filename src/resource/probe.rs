@@ -24,7 +24,7 @@ use crate::spec::input::{HealthCheck, Redirect};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Names where to ask where a load balancer of the local AWS listens, as its DNS name resolves nowhere. Not set on AWS.
-const RESOLVE: &str = "ALBATROSS_RESOLVE";
+const RESOLVE: &str = "LOCAL_AWS_RESOLVE";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -69,7 +69,7 @@ fn unreachable(environment: &Environment) -> Option<&'static str> {
 ///
 /// # Errors
 /// [`Error::HttpsNotServing`] with what differed; wrong certificates included.
-pub async fn run(environment: &Environment, front: &LoadBalancerIds) -> Result<Vec<Check>> {
+pub async fn run(environment: &Environment, load_balancer: &LoadBalancerIds) -> Result<Vec<Check>> {
     if let Some(why) = unreachable(environment) {
         return Ok(CHECKS.map(|name| Check { name, result: Verdict::Skipped, detail: why.into() }).into());
     }
@@ -78,11 +78,11 @@ pub async fn run(environment: &Environment, front: &LoadBalancerIds) -> Result<V
     let (root, http) = (url(domain, "/"), format!("http://{domain}/"));
     let failed = |url: &str, problem: String| Error::HttpsNotServing {
         url: url.into(),
-        load_balancer: front.dns_name.clone(),
+        load_balancer: load_balancer.dns_name.clone(),
         problem,
     };
     let get = async |url: &str, port: u16| {
-        let addresses = addresses(&front.dns_name, port)
+        let addresses = addresses(&load_balancer.dns_name, port)
             .await
             .map_err(|error| failed(url, format!("its address is not known yet: {}", chain(&*error))))?;
         request(url, domain, &addresses).await.map_err(|error| failed(url, chain(&*error)))
@@ -193,7 +193,7 @@ fn leads_back(url: &str, to: &str) -> bool {
         }
     };
     let (Ok(url), Ok(to)) = (url.parse::<Uri>(), resolved.parse::<Uri>()) else { return false };
-    let front = |url: &Uri| match (url.scheme_str().map(str::to_ascii_lowercase).as_deref(), url.port_u16()) {
+    let site = |url: &Uri| match (url.scheme_str().map(str::to_ascii_lowercase).as_deref(), url.port_u16()) {
         (Some("https"), None | Some(443)) | (Some("http"), None | Some(80)) => {
             url.host().map(|host| host.trim_end_matches('.').to_ascii_lowercase())
         }
@@ -203,7 +203,7 @@ fn leads_back(url: &str, to: &str) -> bool {
         let path_and_query = url.path_and_query().map_or("/", |asked| asked.as_str());
         percent_decode_str(path_and_query).collect::<Vec<u8>>()
     };
-    front(&to).is_some() && front(&url) == front(&to) && asks(&url) == asks(&to)
+    site(&to).is_some() && site(&url) == site(&to) && asks(&url) == asks(&to)
 }
 
 /// Through the load balancer the health path answers as its health check wants.

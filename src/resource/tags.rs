@@ -144,8 +144,10 @@ pub fn given(parameter: &str) -> Result<BTreeMap<String, String>> {
     Ok(given)
 }
 
-/// ELB and ACM take `[\p{L}\p{Z}\p{N}_.:/=+\-@]` alone, EC2 more (API references, Tag); ACM refuses `aws:` in any case.
+/// Refuses what AWS would refuse. ELB and ACM take `[\p{L}\p{Z}\p{N}_.:/=+\-@]` alone, EC2 more (API references, Tag), and ACM
+/// refuses `aws:` in any case. Rust's `is_alphanumeric` takes vowel signs too, which Unicode calls marks, not letters.
 fn check_given(key: &str, value: &str) -> std::result::Result<(), String> {
+    use icu_properties::props::{EnumeratedProperty, GeneralCategory, GeneralCategoryGroup as Group};
     if key.is_empty() {
         return Err("has no key".into());
     }
@@ -157,9 +159,8 @@ fn check_given(key: &str, value: &str) -> std::result::Result<(), String> {
         if text.trim() != text {
             return Err(format!("the {what} begins or ends with a space"));
         }
-        // A space of any kind but a line's end.
-        let is_taken =
-            |c: char| c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c);
+        let taken = Group::Letter.union(Group::Separator).union(Group::Number);
+        let is_taken = |c: char| taken.contains(GeneralCategory::for_char(c)) || "_.:/=+-@".contains(c);
         if let Some(other) = text.chars().find(|c| !is_taken(*c)) {
             return Err(format!("{other:?} may not be in a tag; letters, numbers, spaces and _ . : / = + - @ may"));
         }
@@ -193,6 +194,7 @@ mod tests {
         assert_eq!(one("a="), Some(("a".into(), String::new())));
         assert_eq!(one("owner=the web team"), Some(("owner".into(), "the web team".into())));
         assert_eq!(one("팀=웹"), Some(("팀".into(), "웹".into())));
+        assert_eq!(one("k=ʰ Ⅻ\u{3000}½ ª"), Some(("k".into(), "ʰ Ⅻ\u{3000}½ ª".into())));
         assert_eq!(one("a:b/c@d+e-f_g.h=i=j=="), Some(("a:b/c@d+e-f_g.h".into(), "i=j==".into())));
         assert!(one(&format!("{}={}", "k".repeat(KEY_MAX), "v".repeat(TAG_VALUE_MAX))).is_some());
         let many = |count: usize| (0..count).map(|n| format!("k{n}=v")).collect::<Vec<_>>().join(",");
@@ -215,6 +217,9 @@ mod tests {
             ("team=w\neb", "may not be in a tag"),
             ("team =web", "begins or ends with a space"),
             ("team=🦅", "may not be in a tag"),
+            // Alphabetic in Unicode, and no letters: a vowel sign and a circled letter.
+            ("team=हिन", "may not be in a tag"),
+            ("team=Ⓐ", "may not be in a tag"),
             (&format!("{}=v", "k".repeat(KEY_MAX + 1)), "129 characters"),
             (&format!("k={}", "v".repeat(TAG_VALUE_MAX + 1)), "257 characters"),
         ] {

@@ -1,10 +1,11 @@
-//! The night: whom it spares, what came of it, and the mails before and after. No I/O.
+//! The night: which environments it spares, what came of each, and the mails before and after. No I/O.
 
 use std::collections::HashMap;
 use std::ops::Add;
 use std::time::SystemTime;
 
-use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -12,18 +13,18 @@ use crate::price::{Rate, RunCost};
 use crate::resource::tags::{self, Tags};
 use crate::spec::input::date_time;
 
-/// A mail that lists more is not read.
+/// Nobody reads a mail that lists more.
 const LINES_A_MAIL: usize = 50;
-/// Between the mail that warns and the night: nightly.asl.yaml waits as long.
+/// Seconds between the mail that warns and the removal. nightly.asl.yaml waits as long.
 const NOTICE_SECONDS: u64 = 3600;
 
-/// A nightly execution's input.
+/// The input of a nightly execution.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Input {
-    /// Answer with what would go, and change nothing.
+pub struct NightInput {
+    /// Report what would go; change nothing.
     pub dry_run: bool,
-    /// Send a mail, and wait an hour, before anything goes.
+    /// Send a mail and wait an hour before anything goes.
     pub warn: bool,
 }
 
@@ -31,19 +32,19 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     pub name: String,
-    /// Dollars, of its load balancer and addresses; 0 where that is gone.
+    /// Dollars an hour for its load balancer and addresses; 0 where the load balancer is gone.
     pub hourly: Decimal,
-    /// Why it stays.
+    /// Why it is kept; `None` where it goes.
     pub spared: Option<String>,
     #[serde(skip)]
     pub domain: String,
-    /// ARN.
+    /// ARN; `None` where the load balancer is gone.
     #[serde(skip)]
     pub load_balancer: Option<String>,
 }
 
 impl Standing {
-    /// What the tags of one of its resources say of it.
+    /// Reads an environment from the tags of one of its resources. Price and load balancer are not known from them.
     pub fn tagged(tags: &Tags) -> Self {
         let text = |key| tags.get(key).unwrap_or_default().to_owned();
         Standing {
@@ -56,24 +57,25 @@ impl Standing {
     }
 }
 
+/// Returns why the tag keeps an environment, if it does.
 fn kept(tags: &Tags, now: SystemTime) -> Option<String> {
     let until = tags.get(tags::KEEP_UNTIL)?;
     match date_time(until) {
         Ok(moment) => (moment > now).then(|| format!("kept until {until}")),
-        // Somebody meant to keep it.
+        // A date that cannot be read keeps it: whoever wrote it meant to.
         Err(problem) => Some(format!("{} is {problem}", tags::KEEP_UNTIL)),
     }
 }
 
-/// What came of one environment.
+/// What came of one environment in a night.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outcome {
+pub struct NightOutcome {
     pub name: String,
     pub outcome: Fate,
-    /// Of a kept or failed one.
+    /// Why it was kept, or failed.
     pub why: Option<String>,
-    /// Dollars that are saved, or go on.
+    /// Dollars an hour that are saved where it was removed, and go on where it was not.
     #[serde(default)]
     pub hourly: Decimal,
     /// What its teardown execution cost.
@@ -95,40 +97,40 @@ pub struct Reason {
     pub why: String,
 }
 
-/// A night's answer.
+/// The answer of a night.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     pub removed: Vec<String>,
     pub kept: Vec<Reason>,
     pub failed: Vec<Reason>,
-    /// All that was removed cost so much.
+    /// What is saved: the price of the load balancers and addresses that are gone.
     pub saves: Rate,
-    /// What still stands goes on to cost so much.
+    /// What goes on to cost: the price of those that still stand.
     pub stands: Rate,
-    /// Of the night's execution and its teardowns'.
+    /// What the night's execution and its teardowns cost.
     pub execution_cost: RunCost,
-    /// In one line.
+    /// The counts, in one line.
     pub summary: String,
-    /// None where there was nothing to do.
+    /// `None` where there was nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail: Option<Mail>,
 }
 
-/// What SNS takes: a subject of at most 100 ASCII characters (API reference, Publish), and the text.
+/// A mail as SNS takes it: a subject of at most 100 ASCII characters (API reference, Publish), and the text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mail {
     pub subject: String,
     pub message: String,
 }
 
-/// Sums a night up; `own` is what its own execution cost, `standing` what a listing says of each environment that still has
-/// a load balancer, in dollars an hour. Without a listing what was not removed counts as standing.
+/// Sums a night up. `own` is what its own execution cost. `standing` is a listing afterwards: the dollars an hour of each
+/// environment that still has a load balancer. Without a listing, what was not removed counts as standing.
 pub fn sum_up(
     stack: &str,
     run: &str,
     own: RunCost,
-    outcomes: &[Outcome],
+    outcomes: &[NightOutcome],
     standing: Option<&HashMap<String, Decimal>>,
 ) -> Summary {
     let of = |fate| outcomes.iter().filter(move |one| one.outcome == fate);
@@ -137,13 +139,13 @@ pub fn sum_up(
     };
     let removed: Vec<String> = of(Fate::Removed).map(|one| one.name.clone()).collect();
     let (kept, failed): (Vec<Reason>, Vec<Reason>) = (reasons(Fate::Kept), reasons(Fate::Failed));
-    let stands = |one: &Outcome| match standing {
+    let stands = |one: &NightOutcome| match standing {
         Some(standing) => standing.get(&one.name).copied().unwrap_or_default(),
         None if one.outcome == Fate::Removed => Decimal::ZERO,
         None => one.hourly,
     };
-    // Of one that failed, its load balancer may have gone before.
-    let saves = |one: &Outcome| match one.outcome {
+    // Where one failed, its load balancer may be gone all the same.
+    let saves = |one: &NightOutcome| match one.outcome {
         Fate::Removed => one.hourly,
         Fate::Failed => one.hourly - stands(one),
         Fate::Kept => Decimal::ZERO,
@@ -164,7 +166,7 @@ pub fn sum_up(
     summary
 }
 
-/// The mail an hour before: what will go, and how to keep it; none where nothing goes.
+/// Writes the mail an hour before: what will go, and how to keep it. Returns `None` where nothing goes.
 pub fn notice(stack: &str, run: &str, now: SystemTime, standing: &[Standing]) -> Option<Mail> {
     let (kept, going): (Vec<&Standing>, Vec<&Standing>) = standing.iter().partition(|one| one.spared.is_some());
     let first = going.first()?;
@@ -198,7 +200,7 @@ pub fn notice(stack: &str, run: &str, now: SystemTime, standing: &[Standing]) ->
     Some(Mail { subject: subject(&format!("{} to go in an hour", counted(going.len()))), message: parts.join("\n\n") })
 }
 
-/// The mail afterwards: what went, what stayed and why, what failed.
+/// Writes the mail afterwards: what went, what stayed and why, what failed.
 fn result(stack: &str, run: &str, summary: &Summary) -> Mail {
     let Summary { removed, kept, failed, saves, stands, execution_cost, .. } = summary;
     let reason = |one: &Reason| format!("{}   {}", one.name, one.why);
@@ -240,7 +242,7 @@ fn lines(all: impl ExactSizeIterator<Item = String>) -> String {
     shown.chain((more > 0).then(|| format!("  and {more} more"))).collect::<Vec<_>>().join("\n")
 }
 
-/// An execution's page in the console of its partition; template.yaml has the same.
+/// Returns the address of an execution's page in the console of its partition. template.yaml has the same addresses.
 fn console(run: &str) -> String {
     let region = region(run);
     let console = match run.split(':').nth(1) {
@@ -252,7 +254,7 @@ fn console(run: &str) -> String {
     format!("https://{region}.{console}/states/home?region={region}#/v2/executions/details/{run}")
 }
 
-/// Of an ARN.
+/// Returns the region that an ARN names.
 fn region(arn: &str) -> &str {
     arn.split(':').nth(3).unwrap_or_default()
 }
@@ -260,7 +262,7 @@ fn region(arn: &str) -> &str {
 fn rfc3339(now: SystemTime, later: u64) -> String {
     let moment = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() + later;
     let moment = DateTime::from_secs(i64::try_from(moment).unwrap_or_default());
-    moment.fmt(DateTimeFormat::DateTime).unwrap_or_default()
+    moment.fmt(Format::DateTime).unwrap_or_default()
 }
 
 fn utc(now: SystemTime, later: u64) -> String {
@@ -303,10 +305,10 @@ mod tests {
         }
     }
 
-    fn outcome(name: &str, outcome: Fate, why: Option<&str>) -> Outcome {
+    fn outcome(name: &str, outcome: Fate, why: Option<&str>) -> NightOutcome {
         let execution_cost = RunCost { transitions: 5, dollars: "0.000125".parse().unwrap(), ..RunCost::default() };
         let hourly = "0.0325".parse().unwrap();
-        Outcome { name: name.into(), outcome, why: why.map(Into::into), hourly, execution_cost }
+        NightOutcome { name: name.into(), outcome, why: why.map(Into::into), hourly, execution_cost }
     }
 
     #[test]

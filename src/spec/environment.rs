@@ -1,4 +1,4 @@
-//! One environment, checked and resolved: what the input asks for, and where it is to stand. No I/O.
+//! One environment, checked and resolved: what its input asks for, and where that is to stand. No I/O.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,12 +10,13 @@ use super::input::Input;
 use super::names;
 use crate::owner::Owner;
 
-/// A domain, its load balancer and all that belongs to it: check-input resolves it, and every later function is given it.
+/// A domain with its load balancer and everything else that is made for it. check-input resolves it, and every later function
+/// is given it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
     pub owner: Owner,
-    /// Of the stack's user, on all that is made.
+    /// The tags of the stack's parameter ResourceTags, for everything that is made.
     pub tags: BTreeMap<String, String>,
     pub name: String,
     pub input: Input,
@@ -26,7 +27,7 @@ pub struct Environment {
     pub zones: Vec<String>,
     /// The input's instances, in their order.
     pub targets: Vec<Target>,
-    /// The instances' own groups that are to admit the load balancer.
+    /// The instances' own security groups in which a rule is to admit the load balancer.
     pub groups_to_open: Vec<String>,
 }
 
@@ -47,21 +48,21 @@ impl Environment {
         names::security_group(&self.name)
     }
 
-    /// For APIs that take one: the same for the same environment and `salt`, whoever asks and how often.
-    /// 32 of `[0-9a-f]`, as ACM's pattern `\w+` and length 32 want.
+    /// Returns a token for calls that take one, so that a repeated call makes nothing twice. It is the same for the same
+    /// environment and `salt`. It is 32 of `[0-9a-f]`, which fits ACM's pattern `\w+` and its length of 32.
     pub fn idempotency_token(&self, salt: &[String]) -> String {
         let mut parts = vec![self.owner.stack.as_str(), &self.name, self.domain()];
         parts.extend(salt.iter().map(String::as_str));
         names::hash(&parts.join("\n"), 32)
     }
 
-    /// How many public IPv4 addresses the instances have: each is billed.
+    /// Counts the instances' public IPv4 addresses, each of which AWS bills.
     pub fn public_ipv4(&self) -> usize {
         let addresses = self.targets.iter().flat_map(|target| &target.addresses);
         addresses.filter(|address| address.parse::<Ipv4Addr>().is_ok()).count()
     }
 
-    /// The Strict-Transport-Security header.
+    /// Returns the value of the Strict-Transport-Security header.
     pub fn hsts_header(&self) -> String {
         format!("max-age={}", self.input.hsts_max_age)
     }
@@ -69,7 +70,7 @@ impl Environment {
 
 #[cfg(test)]
 impl Environment {
-    /// For the tests of what works on one: `api.example.com` before the instance `i-1`.
+    /// An environment for tests: `api.example.com` with the instance `i-1`.
     pub fn example() -> Self {
         let input = serde_json::json!({"domain": "api.example.com", "instances": ["i-0abc1234def567890"]});
         Environment {

@@ -1,4 +1,4 @@
-//! The input of a provision and its validation. No I/O.
+//! The input of a provision, and the checks of it that need no call. No I/O.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,15 +15,15 @@ use serde_path_to_error::Segment;
 use super::names::{self, TAG_VALUE_MAX};
 use crate::error::{Error, Result};
 
-/// ACM: the first name of a certificate has at most 64 octets (API reference, RequestCertificate).
+/// The longest first name of a certificate, in octets (ACM API reference, RequestCertificate).
 const CERTIFICATE_DOMAIN_MAX: usize = 64;
-/// Of IPv4 and of IPv6 each: a security group holds 60 rules of a kind (VPC user guide, quotas), and a range takes one for
-/// port 80 and one for port 443.
+/// The most ranges of IPv4, and the most of IPv6: a security group holds 60 rules of either kind (VPC user guide, quotas), and
+/// a range takes one for port 80 and one for port 443.
 const RANGES_MOST: usize = 30;
-/// What a provision needs to be told.
+/// The least that an input says, for messages.
 const LEAST_INPUT: &str = r#"{"domain": "api.example.com", "instances": ["i-0abc1234def567890"]}"#;
 
-/// A provision execution's input, as its user writes it. Unknown fields are refused.
+/// The input of a provision, as its user writes it. Unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Input {
@@ -72,13 +72,13 @@ pub struct Input {
     pub keep_until: Option<String>,
     #[serde(default)]
     pub mode: Mode,
-    /// Of a morning: what the night has put back at the domain, which may be replaced again.
+    /// A morning writes it: what the night has put back at the domain, and the provision may replace again.
     #[serde(default)]
     pub put_back: Vec<Returned>,
 }
 
-/// A value that comes back, and the instance that it leads to: so the next provision knows it again, whatever address that
-/// instance has then.
+/// A value of a record that a teardown puts back, and the instance that it leads to. By it the next provision recognises the
+/// record, whatever address the instance has then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Returned {
@@ -88,7 +88,7 @@ pub struct Returned {
     pub instance: String,
 }
 
-/// Health check of the target group; ELB's own limits.
+/// The health check of the target group. The limits are ELB's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HealthCheck {
@@ -106,7 +106,7 @@ pub struct HealthCheck {
 }
 
 impl Default for HealthCheck {
-    /// Quick: a new target is healthy after about ten seconds (ELB's own default takes thirty).
+    /// Quick checks: a new target is healthy after about ten seconds, and after about thirty with ELB's own default.
     fn default() -> Self {
         HealthCheck {
             path: "/health".into(),
@@ -164,26 +164,26 @@ impl TryFrom<u16> for Redirect {
     }
 }
 
-/// What may happen to a record that stands where the alias must go.
+/// What a provision may do to a record that stands where its alias must go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DnsPolicy {
-    /// Replaced, and remembered, where it points at one of the instances.
+    /// Replace and remember it where it points at one of the instances.
     #[default]
     Takeover,
-    /// Never replaced.
+    /// Never replace it.
     CreateOnly,
-    /// Replaced, and remembered, whatever it points at.
+    /// Replace and remember it, whatever it points at.
     Overwrite,
 }
 
-/// Whether public DNS is asked if the internet asks the hosted zone.
+/// Whether check-input asks public DNS if the hosted zone is the one that the internet asks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Delegation {
     #[default]
     Check,
-    /// Its user knows that it does, or soon will.
+    /// The user knows that the internet asks it, or soon will.
     Trust,
 }
 
@@ -195,13 +195,13 @@ pub enum OnFailure {
     Keep,
 }
 
-/// What an execution does with the difference between what is wanted and what stands.
+/// What an execution does about the differences between what is wanted and what stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     #[default]
     Apply,
-    /// It tells it, and changes nothing.
+    /// Report what apply would do; change nothing.
     Plan,
 }
 
@@ -222,8 +222,8 @@ fn default_drop_invalid_headers() -> bool {
     true
 }
 
-/// Parses an execution's input; an error carries the JSON path of the field. A `Comment` is none: the Step Functions
-/// console begins every execution with `{"Comment": "Insert your JSON here"}`.
+/// Parses the input of any execution. An error has the JSON path of the field at fault. A field `Comment` is ignored: the Step
+/// Functions console begins every execution with `{"Comment": "Insert your JSON here"}`.
 ///
 /// # Errors
 /// [`Error::InvalidInput`].
@@ -240,7 +240,7 @@ pub fn parse<T: DeserializeOwned>(mut input: Value) -> Result<T> {
     })
 }
 
-/// One step of a JSON path (RFC 9535): `.name` or `[0]`, and `["a name"]` where a dot would be misread.
+/// Writes one step of a JSON path (RFC 9535): `.name` or `[0]`, and `["a name"]` where a dot would be misread.
 fn selector(segment: &Segment) -> String {
     let is_plain = |name: &str| {
         name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
@@ -255,12 +255,12 @@ fn selector(segment: &Segment) -> String {
 }
 
 impl Input {
-    /// Parses and checks all that can be checked without asking AWS; the domain comes out in ASCII lower case.
+    /// Parses an input, and checks everything that can be checked without asking AWS. The domain comes out in ASCII lower case.
     ///
     /// # Errors
     /// [`Error::InvalidInput`].
     pub fn parse(input: Value) -> Result<Input> {
-        // serde would take a list for the fields of a struct in their order.
+        // serde would read a list as the fields of a struct in their order.
         if input.get("healthCheck").is_some_and(|check| !check.is_object()) {
             return Err(Error::input("$.healthCheck", "is a JSON object such as {\"path\": \"/health\"}"));
         }
@@ -272,15 +272,7 @@ impl Input {
             other => other,
         })?;
         input.domain = names::domain(&input.domain)?;
-        if input.certificate_arn.is_none() && input.domain.len() > CERTIFICATE_DOMAIN_MAX {
-            return Err(Error::input(
-                "$.domain",
-                format!(
-                    "{} characters; ACM takes at most {CERTIFICATE_DOMAIN_MAX}. Give a \"certificateArn\" that covers it",
-                    input.domain.len()
-                ),
-            ));
-        }
+        input.check_domain()?;
         input.check_instances()?;
         if let Some(name) = &input.name {
             names::check(name)?;
@@ -291,31 +283,52 @@ impl Input {
         input.health_check.check()?;
         input.check_subnets()?;
         input.check_cidrs()?;
-        let policy = input.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap_or_default();
-        if policy.is_empty() || !policy.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(Error::input(
-                "$.tlsPolicy",
-                "an ELB security policy's name is ELBSecurityPolicy- and letters, digits and hyphens",
-            ));
-        }
-        if let Some(arn) = &input.certificate_arn
-            && !(arn.starts_with("arn:") && arn.contains(":acm:"))
-        {
-            return Err(Error::input("$.certificateArn", format!("{arn:?} is not the ARN of an ACM certificate")));
-        }
-        if let Some(until) = &input.keep_until {
-            date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
-            if until.len() > TAG_VALUE_MAX {
-                let problem =
-                    format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
-                return Err(Error::input("$.keepUntil", problem));
-            }
-        }
+        input.check_tls_policy()?;
+        input.check_certificate()?;
+        input.check_keep_until()?;
         Ok(input)
     }
 
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| names::default(&self.domain))
+    }
+
+    fn check_domain(&self) -> Result<()> {
+        let length = self.domain.len();
+        if self.certificate_arn.is_none() && length > CERTIFICATE_DOMAIN_MAX {
+            let most = format!("ACM takes at most {CERTIFICATE_DOMAIN_MAX}");
+            let problem = format!("{length} characters; {most}. Give a \"certificateArn\" that covers it");
+            return Err(Error::input("$.domain", problem));
+        }
+        Ok(())
+    }
+
+    fn check_tls_policy(&self) -> Result<()> {
+        let policy = self.tls_policy.strip_prefix("ELBSecurityPolicy-").unwrap_or_default();
+        if policy.is_empty() || !policy.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let problem = "an ELB security policy's name is ELBSecurityPolicy- and letters, digits and hyphens";
+            return Err(Error::input("$.tlsPolicy", problem));
+        }
+        Ok(())
+    }
+
+    fn check_certificate(&self) -> Result<()> {
+        match &self.certificate_arn {
+            Some(arn) if !(arn.starts_with("arn:") && arn.contains(":acm:")) => {
+                Err(Error::input("$.certificateArn", format!("{arn:?} is not the ARN of an ACM certificate")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_keep_until(&self) -> Result<()> {
+        let Some(until) = &self.keep_until else { return Ok(()) };
+        date_time(until).map_err(|problem| Error::input("$.keepUntil", problem))?;
+        if until.len() > TAG_VALUE_MAX {
+            let problem = format!("{} characters; it is kept in a tag, which has at most {TAG_VALUE_MAX}", until.len());
+            return Err(Error::input("$.keepUntil", problem));
+        }
+        Ok(())
     }
 
     fn check_instances(&self) -> Result<()> {
@@ -386,7 +399,7 @@ impl Input {
         Ok(())
     }
 
-    /// The given ranges, or everybody.
+    /// Returns the given ranges, or everybody.
     pub fn allowed_cidrs(&self) -> Vec<IpNet> {
         self.allowed_cidrs.clone().unwrap_or_else(|| {
             let everybody = ["0.0.0.0/0", "::/0"].map(|range| range.parse().expect("a CIDR range"));
@@ -398,7 +411,7 @@ impl Input {
     }
 }
 
-/// Checks each of `allowedCidrs` in words: the parser's own are of a part of it.
+/// Checks each of `allowedCidrs` with a message about the whole range: the parser's own message is about a part of it.
 fn check_ranges(input: &Value) -> Result<()> {
     let ranges = input.get("allowedCidrs").and_then(Value::as_array).into_iter().flatten();
     for (index, text) in ranges.enumerate().filter_map(|(index, range)| Some((index, range.as_str()?))) {
@@ -467,7 +480,7 @@ impl HealthCheck {
     }
 }
 
-/// `200` or `200-299`, within what ELB takes for an application load balancer.
+/// Whether a text is `200` or `200-299`, within what ELB takes for an application load balancer.
 fn is_status_range(range: &str) -> bool {
     let status = |text: &str| text.len() == 3 && text.parse().is_ok_and(|code: u16| (200..=499).contains(&code));
     match range.split_once('-') {
@@ -476,7 +489,7 @@ fn is_status_range(range: &str) -> bool {
     }
 }
 
-/// An AWS id: the prefix and 8 or 17 lower-case hexadecimal digits.
+/// Whether a text is an AWS id: the prefix and 8 or 17 lower-case hexadecimal digits.
 fn is_id(id: &str, prefix: &str) -> bool {
     id.strip_prefix(prefix).is_some_and(|digits| {
         matches!(digits.len(), 8 | 17)
@@ -484,7 +497,7 @@ fn is_id(id: &str, prefix: &str) -> bool {
     })
 }
 
-/// The moment that an RFC 3339 date-time names.
+/// Reads the moment that an RFC 3339 date-time names. The error says what is wrong with the text.
 pub fn date_time(text: &str) -> std::result::Result<SystemTime, String> {
     let wrong = || format!("{text:?} is not a date-time such as 2026-12-24T18:00:00Z");
     let moment = DateTime::from_str(text, Format::DateTimeWithOffset).map_err(|_| wrong())?;
@@ -626,7 +639,7 @@ mod tests {
         let ranges = |count: usize| -> Vec<String> { (0..count).map(|n| format!("10.0.{n}.0/24")).collect() };
         let v6 = |count: usize| -> Vec<String> { (0..count).map(|n| format!("2001:db8:{n}::/48")).collect() };
         assert!(Input::parse(with("allowedCidrs", json!(ranges(30)))).is_ok());
-        // The same twice is one rule.
+        // The same range given twice takes one rule.
         assert!(Input::parse(with("allowedCidrs", json!([ranges(30), ranges(1)].concat()))).is_ok());
         let problem = problem_of(with("allowedCidrs", json!(ranges(32))));
         assert!(problem.starts_with("32 IPv4 ranges take 64 rules"), "{problem}");

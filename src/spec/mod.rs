@@ -1,4 +1,4 @@
-//! What an execution asks for, and the names and ids that follow from it: no SDK, no I/O.
+//! What an execution asks for, and the names and ids that follow from it. Nothing here calls AWS.
 
 pub mod environment;
 pub mod ids;

@@ -1,4 +1,4 @@
-//! The names of an environment and of all that is made for it. No I/O.
+//! The names of an environment, and of everything that is made for it. No I/O.
 
 use std::net::IpAddr;
 
@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// What `<name>-target-group` leaves of ELB's 32 characters.
+/// The longest name of an environment: what `<name>-target-group` leaves of ELB's 32 characters.
 const NAME_MAX: usize = 19;
-/// DNS: a name has at most 255 octets, which are 253 characters (RFC 1035, 2.3.4).
+/// The longest name in DNS: it has at most 255 octets, which are 253 characters (RFC 1035, 2.3.4).
 const DNS_NAME_MAX: usize = 253;
-/// A tag's value has at most so many characters (ELB API reference, Tag).
+/// The longest value of a tag, in characters (ELB API reference, Tag).
 pub const TAG_VALUE_MAX: usize = 256;
-/// How the description of a load balancer's network interface begins: `ELB app/<name>/<id>`.
+/// The beginning of the description of a load balancer's network interface: `ELB app/<name>/<id>`.
 pub const LOAD_BALANCER_INTERFACES: &str = "ELB app/";
 
 pub fn load_balancer(environment: &str) -> String {
@@ -23,24 +23,30 @@ pub fn security_group(environment: &str) -> String {
     load_balancer(environment)
 }
 
-/// How the names of target groups end.
+/// What a plan writes for the id of what is to be made: AWS gives ids as it makes things.
+pub fn to_be_made(name: &str) -> String {
+    format!("<{name}>")
+}
+
+/// The end of the names of target groups.
 pub const TARGET_GROUP_SUFFIX: &str = "-target-group";
 
 pub fn target_group(environment: &str) -> String {
     format!("{environment}{TARGET_GROUP_SUFFIX}")
 }
 
-/// The name of the TXT record that says whose the records of a domain are.
+/// Returns the name of the ownership record: the TXT record that says who owns the records of a domain.
 pub fn ownership_record(domain: &str) -> String {
     format!("_albatross.{domain}")
 }
 
-/// The name of the TXT record that names the execution at work on a domain. The zone lists it just before the ownership record.
+/// Returns the name of the lock record: the TXT record that names the execution at work on a domain. Route 53 lists it next to
+/// the ownership record, so that one read shows both.
 pub fn lock_record(domain: &str) -> String {
     format!("_lock.{}", ownership_record(domain))
 }
 
-/// A host name in ASCII lower case (IDNA), without a trailing dot.
+/// Reads a host name, and returns it in ASCII lower case (IDNA) without a trailing dot.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] at `$.domain`.
@@ -66,6 +72,8 @@ pub fn domain(text: &str) -> Result<String> {
     Ok(ascii)
 }
 
+/// Checks a name that is given to an environment.
+///
 /// # Errors
 /// [`Error::InvalidInput`] at `$.name`.
 pub fn check(name: &str) -> Result<()> {
@@ -95,9 +103,10 @@ fn is_reserved(name: &str) -> bool {
     name.starts_with("internal-") || name.starts_with("sg-") || name == "internal" || name == "sg"
 }
 
-/// The domain with hyphens for dots; where that is too long or reserved, its beginning and a hash of the domain.
+/// Returns the name of an environment that is given none: its domain with hyphens for dots. Where that is too long or
+/// reserved, it is the domain's beginning and a hash of it.
 pub fn default(domain: &str) -> String {
-    // A name has no two hyphens in a row; a label may: xn--bcher-kva, abc--d.
+    // A name has no two hyphens in a row. A label may have, such as xn--bcher-kva or abc--d.
     let words: Vec<&str> = domain.split(['.', '-']).filter(|word| !word.is_empty()).collect();
     let plain = words.join("-");
     if plain.len() <= NAME_MAX && !is_reserved(&plain) {
@@ -108,7 +117,7 @@ pub fn default(domain: &str) -> String {
     if is_reserved(&plain) { format!("e-{hash}") } else { format!("{beginning}-{hash}") }
 }
 
-/// The first `digits` hexadecimal digits of the SHA-256 of `text`.
+/// Returns the first `digits` hexadecimal digits of the SHA-256 of `text`.
 pub fn hash(text: &str, digits: usize) -> String {
     let mut hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     hex.truncate(digits);

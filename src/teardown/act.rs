@@ -13,15 +13,15 @@ use super::identity::Identity;
 use super::item::{Decision, Item, ItemOutcome};
 use super::list::LEADS_BEHIND;
 use crate::aws::Clients;
-use crate::error::{Codes, Error, Refusal, Result};
+use crate::error::{Codes, Error, Result};
 use crate::resource::address;
 use crate::resource::certificate;
 use crate::resource::dns::{self, Edit, Restoration};
 use crate::resource::instance::{self, Consent};
 use crate::resource::load_balancer;
-use crate::resource::security_group;
-use crate::resource::target_group::{self, Beside};
-use crate::spec::ids::ValidationRecord;
+use crate::resource::security_group::{self, rule};
+use crate::resource::{target, target_group};
+use crate::spec::ids::{TargetGroupIds, ValidationRecord};
 use crate::spec::input::Returned;
 
 /// What came of a list.
@@ -234,7 +234,7 @@ async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, acte
             }
             return end(ec2, id, *consent).await;
         }
-        Action::Rule(rule) => security_group::close(ec2, rule).await,
+        Action::Rule(open) => rule::remove(ec2, open).await,
         Action::TargetGroup(arn) => target_group::remove(elb, arn).await,
         Action::SecurityGroup(id) => security_group::remove(ec2, id).await,
         Action::Certificate { arn, zone, records } => {
@@ -247,17 +247,17 @@ async fn carry_out(clients: &Clients, identity: &Identity, action: &Action, acte
 }
 
 /// Asks what still uses an instance beside the environment; `None` where it was not used when it was listed.
-async fn user(clients: &Clients, beside: Option<&Beside>, instance: Option<&str>) -> Result<Option<String>> {
+async fn user(clients: &Clients, beside: Option<&TargetGroupIds>, instance: Option<&str>) -> Result<Option<String>> {
     let (Some(beside), Some(id)) = (beside, instance) else { return Ok(None) };
-    let users = target_group::users(&clients.elb, beside, &HashSet::from([id.to_owned()])).await?;
+    let users = target::users(&clients.elb, beside, &HashSet::from([id.to_owned()])).await?;
     Ok(users.get(id).map(|user| format!("{user} uses it")))
 }
 
 /// Ends an instance. EC2 refuses for one that is protected, which the list may not have known.
 async fn end(client: &ec2::Client, id: &str, consent: Consent) -> Result<Effect> {
     match instance::remove(client, id, consent).await {
-        Err(Error::AwsRefused(Refusal { code, message, .. })) if code == "OperationNotPermitted" => {
-            Ok(Effect::Kept(format!("EC2 does not end it: {message}")))
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["OperationNotPermitted"]) => {
+            Ok(Effect::Kept(format!("EC2 does not end it: {}", refusal.message)))
         }
         other => other.map(|()| Effect::Ended),
     }
@@ -289,7 +289,7 @@ async fn restore(
         )));
     }
     match dns::apply(client, zone, &edits, COMMENT).await.unless(&["NoSuchHostedZone"]) {
-        Err(Error::AwsRefused(refusal)) if refusal.code == "InvalidChangeBatch" => {
+        Err(Error::AwsRefused(refusal)) if refusal.is(&["InvalidChangeBatch"]) => {
             leave(client, zone, restoration).await?;
             Ok(Effect::Partly(format!(
                 "our alias is gone; not put back: {}, as Route 53 refuses: {}. Make room for it and tear down again, or write it by hand",

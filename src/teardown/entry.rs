@@ -8,9 +8,8 @@ use crate::kind::Kind;
 use crate::resource::address::Address;
 use crate::resource::dns::Restoration;
 use crate::resource::instance::Consent;
-use crate::resource::security_group::OpenRule;
-use crate::resource::target_group::Beside;
-use crate::spec::ids::ValidationRecord;
+use crate::resource::security_group::rule::OpenRule;
+use crate::spec::ids::{TargetGroupIds, ValidationRecord};
 
 /// An item of the list, with the action that carries out its decision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,12 +33,12 @@ pub enum Action {
     /// `beside`: something else used the instance when it was listed; whether it still does is asked again in its turn.
     Address {
         address: Address,
-        beside: Option<Beside>,
+        beside: Option<TargetGroupIds>,
     },
     Instance {
         id: String,
         consent: Consent,
-        beside: Option<Beside>,
+        beside: Option<TargetGroupIds>,
     },
     TargetGroup(String),
     /// `records`: the validation records that nothing else needs go with the certificate.

@@ -13,7 +13,7 @@ use crate::spec::teardown_input::TeardownInput;
 /// is deleted by its id, so it does no harm that they are read too early.
 pub struct Known {
     pub identity: Identity,
-    pub groups: Result<Vec<security_group::Ours>>,
+    pub groups: Result<Vec<security_group::Tagged>>,
     /// Why the hosted zone is not known, where AWS refuses to tell.
     pub no_zone: Option<Error>,
 }
@@ -55,7 +55,7 @@ pub async fn identify(call: &Call<'_>) -> Result<Known> {
 pub async fn groups_of(
     call: &Call<'_>,
     mut identity: Identity,
-) -> Result<(Identity, Result<Vec<security_group::Ours>>)> {
+) -> Result<(Identity, Result<Vec<security_group::Tagged>>)> {
     let input = TeardownInput { name: Some(identity.name.clone()), ..call.input.clone() };
     let groups = unless_bad(groups(call.clients, &mut identity, &input).await)?;
     Ok((identity, groups))
@@ -67,14 +67,14 @@ async fn groups(
     clients: &Clients,
     identity: &mut Identity,
     input: &TeardownInput,
-) -> Result<Vec<security_group::Ours>> {
+) -> Result<Vec<security_group::Tagged>> {
     let groups = match (&input.name, &identity.domain) {
         (None, Some(domain)) => {
             let found = security_group::of_domain(&clients.ec2, &identity.stack, domain).await?;
             identity.name = name_of(&found, domain)?.unwrap_or_else(|| identity.name.clone());
             found
         }
-        _ => security_group::ours(&clients.ec2, &identity.stack, Some(&identity.name)).await?,
+        _ => security_group::tagged(&clients.ec2, &identity.stack, Some(&identity.name)).await?,
     };
     if let Some(group) = groups.first() {
         identity.learn(&group.tags)?;
@@ -107,7 +107,7 @@ pub async fn domain_records(clients: &Clients, identity: &Identity) -> Result<Op
 /// Says what stands of what the input means under another name; see [`Identity::elsewhere`]. Where AWS refuses to tell, that
 /// nothing stands is known all the same.
 pub async fn elsewhere(clients: &Clients, identity: &Identity) -> Result<Option<String>> {
-    match security_group::ours(&clients.ec2, &identity.stack, None).await {
+    match security_group::tagged(&clients.ec2, &identity.stack, None).await {
         Err(Error::AwsRefused(_)) => Ok(None),
         groups => Ok(identity.elsewhere(&groups?)),
     }

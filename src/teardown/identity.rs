@@ -100,7 +100,7 @@ impl Identity {
 
     /// Says what stands of what the input means under another name: of its domain, or of the domain that would have its name
     /// by default. `groups` are all security groups of the stack.
-    pub fn elsewhere(&self, groups: &[security_group::Ours]) -> Option<String> {
+    pub fn elsewhere(&self, groups: &[security_group::Tagged]) -> Option<String> {
         let Identity { name, domain, .. } = self;
         groups.iter().find_map(|group| {
             let (other, fronts) = (group.tags.get(tags::ENVIRONMENT)?, group.tags.get(tags::DOMAIN)?);
@@ -115,7 +115,7 @@ impl Identity {
 ///
 /// # Errors
 /// [`Error::InvalidInput`] where several environments have the domain.
-pub fn name_of(groups: &[security_group::Ours], domain: &str) -> Result<Option<String>> {
+pub fn name_of(groups: &[security_group::Tagged], domain: &str) -> Result<Option<String>> {
     let names: BTreeSet<&str> = groups.iter().filter_map(|group| group.tags.get(tags::ENVIRONMENT)).collect();
     if names.len() > 1 {
         let names = names.into_iter().collect::<Vec<_>>().join(" and ");
@@ -128,9 +128,9 @@ pub fn name_of(groups: &[security_group::Ours], domain: &str) -> Result<Option<S
 mod tests {
     use super::*;
 
-    fn group(name: &str) -> security_group::Ours {
+    fn group(name: &str) -> security_group::Tagged {
         let tags = [(tags::ENVIRONMENT, name), (tags::DOMAIN, "api.example.com"), (tags::ZONE, "Z1")];
-        security_group::Ours {
+        security_group::Tagged {
             id: "sg-1".into(),
             name: String::new(),
             vpc: String::new(),

@@ -109,7 +109,7 @@ fn protection(survey: &Survey) -> Option<String> {
 fn users_own(input: &TeardownInput, survey: &Survey) -> Vec<Entry> {
     let group = survey.elb.target_group.as_ref().ok().and_then(Option::as_ref);
     let addresses = survey.own_addresses();
-    let beside = group.map(|group| group.beside());
+    let beside = group.map(|group| group.ids.clone());
     let own = UsersOwn { own_only: input.own_only, addresses, users: &survey.users, beside };
     let of_instances = survey.own_instances().into_iter().map(|instance| {
         let is_protected = survey.protected_instances.contains(&instance.id);
@@ -150,8 +150,8 @@ fn rules(survey: &Survey) -> impl Iterator<Item = Entry> {
 /// The target group; it stays where it is not known what stands behind it.
 fn target_group(survey: &Survey, entries: &[Entry]) -> Option<Entry> {
     let group = survey.elb.target_group.as_ref().ok()?.as_ref()?;
-    let action = Action::TargetGroup(group.arn.clone());
-    let entry = Entry::acted(Kind::TargetGroup, &group.arn, Decision::Remove, "ours", action);
+    let action = Action::TargetGroup(group.ids.arn.clone());
+    let entry = Entry::acted(Kind::TargetGroup, &group.ids.arn, Decision::Remove, "ours", action);
     let is_unknown =
         |item: &Item| item.decision == Decision::Unknown && [Kind::Instance, Kind::Address].contains(&item.resource);
     let leads = entries.iter().any(|entry| is_unknown(&entry.item));

@@ -16,9 +16,10 @@ use crate::resource::certificate;
 use crate::resource::dns::DomainRecords;
 use crate::resource::instance::{self, AtTeardown};
 use crate::resource::load_balancer;
-use crate::resource::security_group::{self, OpenRule};
+use crate::resource::security_group;
+use crate::resource::security_group::rule::{self, OpenRule};
 use crate::resource::tags::{self, Tags};
-use crate::resource::target_group;
+use crate::resource::{target, target_group};
 
 /// What AWS shows of an environment, or the error where it refuses to tell.
 pub struct Survey {
@@ -27,7 +28,7 @@ pub struct Survey {
     pub certificates: Result<Certificates>,
     /// The records at the domain; `None` where its zone is unknown or gone.
     pub at_domain: Result<Option<DomainRecords>>,
-    pub groups: Result<Vec<security_group::Ours>>,
+    pub groups: Result<Vec<security_group::Tagged>>,
     pub addresses: Result<Addresses>,
     /// The instances behind the target group, and those to which the domain led before.
     pub instances: Result<Vec<AtTeardown>>,
@@ -39,10 +40,10 @@ pub struct Survey {
 
 /// What Elastic Load Balancing shows of an environment: its load balancer and its target group, where they are ours.
 pub struct Elb {
-    pub load_balancer: Result<Option<load_balancer::Ours>>,
+    pub load_balancer: Result<Option<load_balancer::Tagged>>,
     /// Whether the load balancer's deletion protection is on.
     pub protected: Result<bool>,
-    pub target_group: Result<Option<target_group::Ours>>,
+    pub target_group: Result<Option<target_group::Tagged>>,
     /// Ids of the instances that are targets.
     pub targets: Result<HashSet<String>>,
 }
@@ -56,7 +57,7 @@ impl Survey {
     pub async fn read(
         call: &Call<'_>,
         identity: &Identity,
-        groups: Result<Vec<security_group::Ours>>,
+        groups: Result<Vec<security_group::Tagged>>,
         at_domain: impl Future<Output = Result<Option<DomainRecords>>>,
         planned: Option<&[Item]>,
     ) -> Result<Survey> {
@@ -70,7 +71,7 @@ impl Survey {
         let gone = none_stands && planned.is_some() && may_go(Kind::SecurityGroup);
         let (elb, rules, certificates, at_domain) = tokio::join!(
             Elb::read(call, identity, !gone),
-            async { if gone { Ok(vec![]) } else { security_group::open_rules(ec2, stack, name).await } },
+            async { if gone { Ok(vec![]) } else { rule::find(ec2, stack, name).await } },
             async {
                 if may_go(Kind::Certificate) { certificates(call, identity).await } else { Ok(Certificates::default()) }
             },
@@ -137,7 +138,7 @@ impl Elb {
             },
             async {
                 match &group_arn {
-                    Some(arn) => target_group::instances(elb, arn).await,
+                    Some(arn) => target::instances(elb, arn).await,
                     None => Ok(HashSet::new()),
                 }
             },
@@ -148,10 +149,10 @@ impl Elb {
             Ok(tags.get(&arn).filter(|tags| tags.are_of(stack, name)).cloned())
         };
         let load_balancer = load_balancer.and_then(|found| {
-            Ok(found.zip(ours(load_balancer_arn)?).map(|(found, tags)| load_balancer::Ours::of(&found, tags)))
+            Ok(found.zip(ours(load_balancer_arn)?).map(|(found, tags)| load_balancer::Tagged::of(&found, tags)))
         });
         let target_group = target_group.and_then(|found| {
-            Ok(found.zip(ours(group_arn)?).map(|(found, tags)| target_group::Ours::of(&found, tags)))
+            Ok(found.zip(ours(group_arn)?).map(|(found, tags)| target_group::Tagged::of(&found, tags)))
         });
         let targets = match &target_group {
             Ok(Some(_)) => targets,
@@ -187,7 +188,7 @@ async fn users(call: &Call<'_>, survey: &Survey) -> Result<HashMap<String, Strin
     let ids: HashSet<String> = ending.chain(addresses.filter_map(|address| address.instance.clone())).collect();
     match &survey.elb.target_group {
         Ok(Some(group)) if !ids.is_empty() && !call.input.own_only => {
-            target_group::users(&call.clients.elb, &group.beside(), &ids).await
+            target::users(&call.clients.elb, &group.ids, &ids).await
         }
         _ => Ok(HashMap::new()),
     }

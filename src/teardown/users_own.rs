@@ -10,7 +10,7 @@ use crate::price;
 use crate::resource::address::Address;
 use crate::resource::instance::{AtTeardown, Consent};
 use crate::resource::tags;
-use crate::resource::target_group::Beside;
+use crate::spec::ids::TargetGroupIds;
 
 /// What decides about the user's own instances and addresses, besides their consent.
 pub struct UsersOwn<'a> {
@@ -19,8 +19,8 @@ pub struct UsersOwn<'a> {
     pub addresses: &'a [Address],
     /// What else uses an instance, by its id.
     pub users: &'a Result<HashMap<String, String>>,
-    /// The other target groups that may use an instance, where the environment's own stands.
-    pub beside: Option<Beside>,
+    /// The environment's target group, beside which others may use an instance.
+    pub beside: Option<TargetGroupIds>,
 }
 
 impl UsersOwn<'_> {
@@ -69,7 +69,7 @@ impl UsersOwn<'_> {
 
     /// Decides as the user has consented, unless something else uses the instance. That is asked again when its turn comes, as
     /// a night may take down both.
-    fn unless_used(&self, instance: Option<&str>, entry: impl Fn(&str, Option<Beside>) -> Entry) -> Entry {
+    fn unless_used(&self, instance: Option<&str>, entry: impl Fn(&str, Option<TargetGroupIds>) -> Entry) -> Entry {
         let by_consent = || entry("you consented by tag", None);
         let Some(id) = instance else { return by_consent() };
         match self.users {

@@ -43,7 +43,7 @@ impl SeenRecords {
     }
 
     /// As it stands once the lock is taken.
-    fn standing(&self) -> DomainRecords {
+    pub fn standing(&self) -> DomainRecords {
         let records = self.addresses.iter().map(ResourceRecordSet::from).collect();
         let before = DomainRecords {
             records,
@@ -72,7 +72,7 @@ impl SeenRecords {
 ///
 /// # Errors
 /// [`Error::DnsRecordConflict`], naming the record and what to do.
-pub fn point(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Vec<Edit>> {
+fn point(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Vec<Edit>> {
     let domain = &environment.input.domain;
     let conflict = |record: String, problem: String| {
         Err(Error::DnsRecordConflict { record, zone: environment.zone.id.clone(), problem })
@@ -143,23 +143,69 @@ pub fn is_claimable(environment: &Environment, standing: &DomainRecords) -> bool
     standing.ownership.is_none() && standing.records.iter().filter_map(|record| record.alias_target()).any(leads)
 }
 
-/// What a provision would do to the records of the domain, from the lock's batch to the last: its row, and the edits
-/// together.
-///
-/// # Errors
-/// As [`point`].
-pub fn would_edit(
-    environment: &Environment,
-    at_domain: &SeenRecords,
-    front: &LoadBalancerIds,
-) -> Result<(Step, Vec<Edit>)> {
-    let edits = point(environment, front, &at_domain.standing())?;
-    let step = pointed(environment, front, &edits);
-    Ok((step, net(at_domain.made().map(Edit::Create).chain(edits).collect())))
+/// What makes the domain lead to the load balancer.
+#[derive(Debug)]
+pub struct Difference {
+    row: Step,
+    edits: Vec<Edit>,
 }
 
-/// The edits of [`point`] as a row of the answer.
-pub fn pointed(environment: &Environment, front: &LoadBalancerIds, edits: &[Edit]) -> Step {
+/// # Errors
+/// [`Error::DnsRecordConflict`], naming the record and what to do.
+pub fn differ(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Difference> {
+    let edits = point(environment, front, standing)?;
+    Ok(Difference { row: row(environment, front, &edits), edits })
+}
+
+impl Difference {
+    pub fn step(&self) -> Step {
+        self.row.clone()
+    }
+
+    /// All edits of a provision at the domain, from the lock's batch to the last.
+    pub fn edits_since(&self, at_domain: &SeenRecords) -> Vec<Edit> {
+        net(at_domain.made().map(Edit::Create).chain(self.edits.iter().cloned()).collect())
+    }
+
+    /// Points the domain at the load balancer, and in the same batch gives back the lock that the execution `run` has.
+    ///
+    /// What check-input saw there is trusted first, as nobody but this run works on the environment: the batch fails whole
+    /// where it is outdated, and then the records are read.
+    ///
+    /// # Errors
+    /// [`Error::DnsRecordConflict`]; [`Error::EnvironmentBusy`] where the lock is not `run`'s and something is to change.
+    pub async fn apply(
+        &mut self,
+        client: &route53::Client,
+        environment: &Environment,
+        front: &LoadBalancerIds,
+        run: &str,
+    ) -> Result<()> {
+        let (zone, domain) = (&environment.zone, environment.domain());
+        let comment = "Albatross: point a domain at its load balancer";
+        let edits: Vec<Edit> = self.edits.iter().cloned().chain([lock::give_back(domain, run)]).collect();
+        match apply(client, &zone.id, &edits, comment).await {
+            Err(error) if is_outdated(&error) => {}
+            other => return other,
+        }
+        let standing = domain_records(client, &zone.id, domain).await?;
+        *self = differ(environment, front, &standing)?;
+        let release = lock::release(standing.lock.as_ref(), run);
+        if release.is_none() && !self.edits.is_empty() {
+            let holder = standing.lock.as_ref().and_then(lock::holder);
+            return Err(Error::EnvironmentBusy {
+                domain: domain.into(),
+                run: holder.unwrap_or_else(|| "an execution that ended".into()),
+                lock: names::lock_record(domain),
+            });
+        }
+        let edits: Vec<Edit> = self.edits.iter().cloned().chain(release).collect();
+        // Given back already, where the answer to that was lost.
+        if edits.is_empty() { Ok(()) } else { apply(client, &zone.id, &edits, comment).await }
+    }
+}
+
+fn row(environment: &Environment, front: &LoadBalancerIds, edits: &[Edit]) -> Step {
     let deletes = edits.iter().any(|edit| matches!(edit, Edit::Delete(_)));
     let points = edits.iter().any(|edit| is_address(edit.record()));
     let outcome = match (edits.is_empty(), deletes || !points) {
@@ -220,52 +266,6 @@ fn may_replace(record: &ResourceRecordSet, environment: &Environment) -> std::re
         DnsPolicy::Takeover if points_at_instance => Ok(()),
         DnsPolicy::Takeover => Err("it points at none of the instances; delete it, or give \"dns\": \"overwrite\" to replace it until teardown".into()),
     }
-}
-
-/// Points the domain at the load balancer, and in the same batch gives back the lock that the execution `run` has.
-///
-/// What check-input saw there is trusted first, as nobody but this run works on the environment: the batch fails whole where
-/// it is outdated, and then the records are read.
-///
-/// # Errors
-/// [`Error::DnsRecordConflict`]; [`Error::EnvironmentBusy`] where the lock is not `run`'s and something is to change.
-pub async fn ensure_alias(
-    client: &route53::Client,
-    environment: &Environment,
-    at_domain: &SeenRecords,
-    front: &LoadBalancerIds,
-    run: &str,
-) -> Result<Step> {
-    let (zone, domain) = (&environment.zone, environment.domain());
-    let comment = "Albatross: point a domain at its load balancer";
-    let mut edits = point(environment, front, &at_domain.standing())?;
-    let step = pointed(environment, front, &edits);
-    edits.push(lock::give_back(domain, run));
-    match apply(client, &zone.id, &edits, comment).await {
-        Err(error) if is_outdated(&error) => {}
-        other => return other.map(|()| step),
-    }
-    let standing = domain_records(client, &zone.id, domain).await?;
-    let mut edits = point(environment, front, &standing)?;
-    let step = pointed(environment, front, &edits);
-    match lock::release(standing.lock.as_ref(), run) {
-        Some(release) => edits.push(release),
-        // Given back already, where the answer to that was lost.
-        None if edits.is_empty() => {}
-        None => {
-            let holder =
-                standing.lock.as_ref().and_then(lock::holder).unwrap_or_else(|| "an execution that ended".into());
-            return Err(Error::EnvironmentBusy {
-                domain: domain.into(),
-                run: holder,
-                lock: names::lock_record(domain),
-            });
-        }
-    }
-    if !edits.is_empty() {
-        apply(client, &zone.id, &edits, comment).await?;
-    }
-    Ok(step)
 }
 
 #[cfg(test)]
@@ -389,8 +389,9 @@ mod tests {
         let ownership = Ownership::of_copies(&owner(), "api-example-com", std::slice::from_ref(&copy)).record(DOMAIN);
         let at_domain = SeenRecords::of(&DomainRecords::default(), &[copy, ownership], false);
         let environment = environment(DnsPolicy::CreateOnly);
-        let (step, edits) = would_edit(&environment, &at_domain, &front("our-elb.amazonaws.com")).unwrap();
-        assert_eq!((step.outcome, summary(&edits).as_str()), (Outcome::Changed, "create A, create TXT"));
+        let difference = differ(&environment, &front("our-elb.amazonaws.com"), &at_domain.standing()).unwrap();
+        let edits = difference.edits_since(&at_domain);
+        assert_eq!((difference.step().outcome, summary(&edits).as_str()), (Outcome::Changed, "create A, create TXT"));
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
         let ownership = Ownership::parse(txt, DOMAIN).unwrap();
         assert_eq!((ownership.remembered.len(), ownership.remembered[0].wildcard), (1, true));
@@ -441,8 +442,8 @@ mod tests {
             diff[2],
             format!("+ _albatross.api.example.com TXT \"{own}\" \"previous=A ttl=300 value=203.0.113.7 instance=i-1\"")
         );
-        assert_eq!(pointed(&environment, &front, &edits).changes, diff);
-        assert_eq!(pointed(&environment, &front, &[]).outcome, Outcome::Found);
+        assert_eq!(row(&environment, &front, &edits).changes, diff);
+        assert_eq!(row(&environment, &front, &[]).outcome, Outcome::Found);
     }
 
     #[test]

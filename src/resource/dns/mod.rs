@@ -1,9 +1,9 @@
 //! Route 53: hosted zones, the records at a domain, whose they are, and how they change.
 //!
-//! What is to change is decided without I/O: [`point`] and [`restore`] return edits, [`apply`] carries them out. Only
-//! `alias` (at its end), `batch`, `lock`, `read`, `resolver`, `validation` and `zone` make calls.
+//! What is to change is decided without I/O: [`alias::differ`], [`validation::differ`] and [`restore`] return edits, [`apply`]
+//! carries them out. Only `alias` and `validation` (at their ends), `batch`, `lock`, `read`, `resolver` and `zone` make calls.
 
-mod alias;
+pub mod alias;
 mod around;
 mod batch;
 mod caa;
@@ -16,10 +16,10 @@ mod read;
 mod record;
 mod resolver;
 mod restoration;
-mod validation;
+pub mod validation;
 mod zone;
 
-pub use alias::{SeenRecords, diff, ensure_alias, is_claimable, point, pointed, would_edit};
+pub use alias::{SeenRecords, diff, is_claimable};
 pub use around::Around;
 pub use batch::{Edit, apply, is_outdated};
 pub use domain_records::DomainRecords;
@@ -29,5 +29,5 @@ pub use read::{around, domain_records};
 pub use record::{is_of_kind, not_albatross, txt, txt_values};
 pub use resolver::Resolver;
 pub use restoration::{Now, Restoration, farewell, restore};
-pub use validation::{ensure_cname, plan_cname, remove_cname};
+pub use validation::remove_cname;
 pub use zone::{choose_zone, find_zone, zones};

@@ -15,7 +15,7 @@ use super::caa::Property;
 use crate::spec::ids::destination;
 
 /// The variable that names the resolver of the local AWS, such as `127.0.0.1:5353`. It is not set on AWS.
-const RESOLVER: &str = "ALBATROSS_DNS";
+const RESOLVER: &str = "LOCAL_AWS_DNS";
 /// Has a line `nameserver <address>` for each resolver of this machine (resolv.conf(5)).
 const CONFIGURATION: &str = "/etc/resolv.conf";
 /// How long one question waits for its answer. It is asked so many times.

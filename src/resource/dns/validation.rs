@@ -10,44 +10,60 @@ use crate::kind::Kind;
 use crate::spec::ids::{ValidationRecord, Zone};
 use crate::step::{Outcome, Step};
 
-/// Writes a validation CNAME, once.
+/// What makes a validation CNAME stand.
+#[derive(Debug)]
+pub struct Difference {
+    row: Step,
+    pub edits: Vec<Edit>,
+}
+
+/// `found` is what stands at the record's name.
 ///
 /// # Errors
 /// [`Error::DnsRecordConflict`] where its name holds another value.
-pub async fn ensure_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<Step> {
-    let create = [Edit::Create(validation(record))];
-    match apply(client, &zone.id, &create, "Albatross: validate a certificate").await {
-        Ok(()) => Ok(Step::new(Kind::ValidationRecord, &record.name, Outcome::Created)),
-        Err(error) if is_outdated(&error) => match plan_cname(client, zone, record).await? {
-            (step, edits) if edits.is_empty() => Ok(step),
-            // Somebody has deleted it since.
-            _ => Err(error),
-        },
-        Err(other) => Err(other),
-    }
-}
-
-fn validation(record: &ValidationRecord) -> ResourceRecordSet {
-    plain(&record.name, RrType::Cname, TTL, &record.value)
-}
-
-/// Returns what [`ensure_cname`] would do, and the edits for it.
-///
-/// # Errors
-/// [`Error::DnsRecordConflict`] where its name holds another value.
-pub async fn plan_cname(client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<(Step, Vec<Edit>)> {
-    let (outcome, edits) = match cname(client, &zone.id, &record.name).await? {
-        Some(found) if has_value(&found, &record.value) => (Outcome::Found, vec![]),
+pub fn differ(zone: &Zone, record: &ValidationRecord, found: Option<&ResourceRecordSet>) -> Result<Difference> {
+    let (outcome, edits) = match found {
+        Some(found) if has_value(found, &record.value) => (Outcome::Found, vec![]),
         Some(found) => {
             return Err(Error::DnsRecordConflict {
-                record: describe(&found),
+                record: describe(found),
                 zone: zone.id.clone(),
                 problem: format!("ACM needs the value {} there; delete the record if nothing needs it", record.value),
             });
         }
-        None => (Outcome::Created, vec![Edit::Create(validation(record))]),
+        None => (Outcome::Created, vec![Edit::Create(plain(&record.name, RrType::Cname, TTL, &record.value))]),
     };
-    Ok((Step::new(Kind::ValidationRecord, &record.name, outcome), edits))
+    Ok(Difference { row: Step::new(Kind::ValidationRecord, &record.name, outcome), edits })
+}
+
+impl Difference {
+    pub fn step(&self) -> Step {
+        self.row.clone()
+    }
+
+    /// Writes the CNAME; what stands is read only where Route 53 refuses that.
+    ///
+    /// # Errors
+    /// As [`differ`].
+    pub async fn apply(&mut self, client: &route53::Client, zone: &Zone, record: &ValidationRecord) -> Result<()> {
+        match apply(client, &zone.id, &self.edits, "Albatross: validate a certificate").await {
+            Err(error) if is_outdated(&error) => {
+                *self = differ(zone, record, find(client, zone, record).await?.as_ref())?;
+                // It may have been taken away since.
+                if self.edits.is_empty() { Ok(()) } else { Err(error) }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Reads the CNAME at the record's name.
+pub async fn find(
+    client: &route53::Client,
+    zone: &Zone,
+    record: &ValidationRecord,
+) -> Result<Option<ResourceRecordSet>> {
+    cname(client, &zone.id, &record.name).await
 }
 
 fn has_value(record: &ResourceRecordSet, value: &str) -> bool {
