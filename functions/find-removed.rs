@@ -1,5 +1,5 @@
-//! Finds what the morning brings back: what nights have taken the load balancer of and nobody has touched since, with its
-//! last provision.
+//! Finds what the morning brings back: environments whose load balancer a night took and that nobody has touched since, each
+//! with its last provision.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -10,8 +10,9 @@ use albatross::resource::execution::{self, Ending, Executions, Past, Wish};
 use albatross::resource::{load_balancer, tags};
 use albatross::schedule::morning::{Away, Meant, REMEMBERED, Return, Started};
 use albatross::spec::input::Returned;
+use albatross::spec::teardown_input::TeardownInput;
 use albatross::spec::{input, names};
-use albatross::teardown::{Input, Item, Outcome};
+use albatross::teardown::{Item, ItemOutcome};
 use albatross::{aws, lambda};
 use aws_sdk_sfn as sfn;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ struct Answer {
     environments: Vec<Return>,
 }
 
-/// Of a teardown's answer.
+/// The fields of a teardown's answer that decide here.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TornDown {
@@ -32,7 +33,7 @@ struct TornDown {
 
 impl TornDown {
     fn took_load_balancer(&self) -> bool {
-        self.items.iter().any(|item| item.resource == Kind::LoadBalancer && item.outcome == Some(Outcome::Done))
+        self.items.iter().any(|item| item.resource == Kind::LoadBalancer && item.outcome == Some(ItemOutcome::Done))
     }
 }
 
@@ -53,7 +54,7 @@ async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
     let (nightly, morning) = (lambda::machine("NIGHTLY_MACHINE"), lambda::machine("MORNING_MACHINE"));
     let (standing, nights, mornings) =
         tokio::try_join!(load_balancer::of_stack(elb, &stack), names(sfn, &nightly), names(sfn, &morning))?;
-    let standing = standing.iter().filter_map(|front| front.tags.get(tags::ENVIRONMENT)).collect();
+    let standing = standing.iter().filter_map(|found| found.tags.get(tags::ENVIRONMENT)).collect();
     let mut away = away(sfn, &Started::by_nights(nights), &standing).await?;
     let mornings = Started::by_mornings(mornings);
     let machine = lambda::machine("PROVISION_MACHINE");
@@ -62,7 +63,7 @@ async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
     while !away.is_empty()
         && let Some(past) = provisions.next().await?
     {
-        // Of what mornings have started, which is most of a fleet, the name mostly tells enough.
+        // Mornings start most provisions of a fleet, and the name of such an execution mostly tells enough.
         let known = mornings.environment(&past.name).filter(|name| !away.needs_domain(name));
         let (name, domain) = match known {
             Some(name) => (Some(name.to_owned()), None),
@@ -77,7 +78,7 @@ async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
     let mut returning = vec![];
     for one in environments {
         match execution::output::<TornDown>(sfn, &one.teardown).await? {
-            // Somebody else took it down while the night waited for them.
+            // Somebody else took it down while the night waited for its turn.
             Some(down) if !down.took_load_balancer() => {}
             down => returning.push(Return { put_back: down.unwrap_or_default().put_back, ..one }),
         }
@@ -85,7 +86,7 @@ async fn find(Clients { elb, sfn }: &Clients) -> Result<Answer> {
     Ok(Answer { environments: returning })
 }
 
-/// The names of a machine's executions in the time that is remembered.
+/// Lists the names of a machine's executions in the time that is remembered.
 async fn names(sfn: &sfn::Client, machine: &str) -> Result<Vec<String>> {
     let (since, mut names) = (SystemTime::now() - REMEMBERED, vec![]);
     let mut executions = Executions::all(sfn, machine);
@@ -97,7 +98,8 @@ async fn names(sfn: &sfn::Client, machine: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What became of environments in the time that is remembered, however that ended; `standing` have a load balancer.
+/// Collects the teardowns of the time that is remembered, however they ended; `standing` are the environments that have a
+/// load balancer.
 async fn away(sfn: &sfn::Client, nights: &Started, standing: &BTreeSet<&str>) -> Result<Away> {
     let since = SystemTime::now() - REMEMBERED;
     let machine = lambda::machine("TEARDOWN_MACHINE");
@@ -122,17 +124,18 @@ async fn away(sfn: &sfn::Client, nights: &Started, standing: &BTreeSet<&str>) ->
     Ok(away)
 }
 
-/// What somebody's own teardown was of; `None` of what took nothing down, or was not somebody's wish.
+/// Reads which environment somebody meant to take down; `None` where the teardown was to take nothing down, or was nobody's
+/// wish.
 async fn torn_down(sfn: &sfn::Client, past: &Past) -> Result<Option<Meant>> {
     let Some(text) = execution::input(sfn, &past.arn).await? else { return Ok(None) };
-    let input = serde_json::from_str(&text).ok().and_then(|input| input::parse::<Input>(input).ok());
-    let wishes = |input: &Input| !input.own_only && !input.dry_run && input.night.is_none();
+    let input = serde_json::from_str(&text).ok().and_then(|input| input::parse::<TeardownInput>(input).ok());
+    let wishes = |input: &TeardownInput| !input.own_only && !input.dry_run && input.night.is_none();
     Ok(input
         .filter(wishes)
         .map(|input| Meant { domain: input.domain.and_then(|domain| names::domain(&domain).ok()), name: input.name }))
 }
 
-/// What a successful provision's input wished for.
+/// Reads what a successful provision's input wished for.
 async fn provisioned(sfn: &sfn::Client, past: &Past) -> Result<Option<Wish>> {
     Ok(execution::input(sfn, &past.arn).await?.as_deref().and_then(Wish::of_accepted))
 }

@@ -1,4 +1,4 @@
-//! Finds what a provision left unfinished that was stopped, ran out of time or failed, and whether that is to go.
+//! Finds what a provision left unfinished when it was stopped, ran out of time or failed, and whether that is to go.
 
 use albatross::error::{Error, Result};
 use albatross::resource::dns::lock;
@@ -11,18 +11,18 @@ use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Event {
-    /// Of EventBridge: "Step Functions Execution Status Change".
+    /// EventBridge's "Step Functions Execution Status Change".
     event: Value,
 }
 
 #[derive(Serialize)]
 struct Answer {
-    found: Option<Found>,
+    found: Option<Unfinished>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Found {
+struct Unfinished {
     name: String,
     domain: String,
     hosted_zone_id: String,
@@ -53,13 +53,13 @@ async fn find(clients: &Clients, event: &Value) -> Result<Answer> {
     Ok(Answer { found: unfinished(clients, &ended).await? })
 }
 
-async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Found>> {
+async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Unfinished>> {
     let Some(wish) = execution::wish(&clients.sfn, ended).await? else { return Ok(None) };
     let stack = lambda::stack();
     let groups = security_group::tagged(&clients.ec2, &stack, Some(&wish.name)).await?;
     let Some(zone) = zone(clients, &groups, &wish).await? else { return Ok(None) };
-    let standing = dns::domain_records(&clients.route53, &zone, &wish.domain).await?;
-    let holder = standing.lock.as_ref().and_then(lock::holder);
+    let at_domain = dns::domain_records(&clients.route53, &zone, &wish.domain).await?;
+    let holder = at_domain.lock.as_ref().and_then(lock::holder);
     let left_locked = holder.as_ref() == Some(&ended.execution_arn);
     if groups.is_empty() && !left_locked {
         return Ok(None);
@@ -69,13 +69,13 @@ async fn unfinished(clients: &Clients, ended: &Ended) -> Result<Option<Found>> {
         Some(other) if !left_locked && execution::may_run(&clients.sfn, &other).await? => {
             Some(format!("{other} works on it"))
         }
-        _ if dns::is_owned(&lambda::owner(), &wish.name, &wish.domain, &standing) => Some("it is complete".into()),
+        _ if dns::is_owned(&lambda::owner(), &wish.name, &wish.domain, &at_domain) => Some("it is complete".into()),
         _ => None,
     };
-    Ok(Some(Found { name: wish.name, domain: wish.domain, hosted_zone_id: zone, spared }))
+    Ok(Some(Unfinished { name: wish.name, domain: wish.domain, hosted_zone_id: zone, spared }))
 }
 
-/// The hosted zone of what a provision has begun, or would have.
+/// Returns the hosted zone of what a provision has begun, or would have begun.
 async fn zone(clients: &Clients, groups: &[security_group::Tagged], wish: &Wish) -> Result<Option<String>> {
     if let Some(zone) = groups.first().and_then(|group| group.tags.get(tags::ZONE)) {
         return Ok(Some(zone.into()));

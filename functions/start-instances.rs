@@ -1,4 +1,4 @@
-//! Starts the instances that a night has stopped, by their user's consent, so that their environment can come back.
+//! Starts the instances that a night has stopped with their user's consent, so that their environment can come back.
 
 use albatross::error::Result;
 use albatross::resource::instance;
@@ -9,9 +9,9 @@ use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Event {
-    /// Of the provision that is to follow.
+    /// The input of the provision that is to follow.
     input: Value,
-    /// It is a retry of the state: they have been started.
+    /// The state machine repeats the call: the instances have been started.
     again: bool,
 }
 

@@ -3,25 +3,24 @@
 
 use albatross::aws::{self, Clients};
 use albatross::error::{Error, Result};
-use albatross::kind::Kind;
 use albatross::lambda;
-use albatross::owner::Owner;
-use albatross::resource::dns;
-use albatross::resource::dns::DomainRecords;
-use albatross::resource::dns::lock;
+use albatross::resource::dns::{self, DomainRecords, lock as lock_record};
 use albatross::resource::security_group;
-use albatross::spec::input::Returned;
-use albatross::spec::{input, names};
-use albatross::teardown::act::{self, Acted, Manner};
-use albatross::teardown::identity::{self, Held};
-use albatross::teardown::item::{refusals, settle, summary};
-use albatross::teardown::list::{self, List};
-use albatross::teardown::{Action, Decision, Identity, Input, Item, Listed, Outcome};
+use albatross::spec::input::{self, Returned};
+use albatross::spec::teardown_input::TeardownInput;
+use albatross::teardown::act::{self, Acted};
+use albatross::teardown::entry::{self, Entry};
+use albatross::teardown::identify::{self, Known};
+use albatross::teardown::item::{self, merged, refusals, settle};
+use albatross::teardown::list::List;
+use albatross::teardown::lock::{self, Held};
+use albatross::teardown::survey::Survey;
+use albatross::teardown::{Call, Decision, Identity, Item};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// So many tries, some five minutes, what fails and may pass is worth; then it counts as refused, and the teardown ends with
-/// all else done. The machine's retrier has twenty.
+/// A call that fails and may pass is worth so many tries, some five minutes. Then it counts as refused, and the teardown ends
+/// with all else done. The machine's retrier has twenty.
 const PATIENCE: u32 = 12;
 
 #[derive(Deserialize)]
@@ -29,7 +28,7 @@ struct Event {
     input: Value,
     /// The answer of the call before; without it this is the first call, which plans.
     plan: Option<Answer>,
-    /// Its list holds: it is not known to be outdated.
+    /// The answer's list is not known to be outdated.
     #[serde(default)]
     fresh: bool,
     /// How often the state machine has repeated this call.
@@ -44,40 +43,28 @@ struct Event {
 struct Answer {
     environment: Identity,
     items: Vec<Item>,
-    /// In one line.
+    /// The items in one line.
     summary: String,
     /// Why the environment is kept whole, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
-    /// What stands under another name of what the input means.
+    /// What stands of what the input means under another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     elsewhere: Option<String>,
-    /// What came back at the domain of what led to an instance: the morning's provision knows it again.
+    /// The values that came back at the domain and lead to an instance: the morning's provision recognises them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     put_back: Vec<Returned>,
-    /// Of a plan: those of the items that are not kept. Once acted on: those that AWS has not let go of yet.
+    /// Of a plan: the entries that are to be carried out. Once acted on: those that AWS has not let go of yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    todo: Vec<Listed>,
+    todo: Vec<Entry>,
     #[serde(default)]
     acted: bool,
-    /// The execution has the environment's lock.
+    /// The execution holds the environment's lock.
     #[serde(default)]
     locked: bool,
     /// Copies of a wildcard's records serve the domain as long as anything of ours stands under it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     copied: bool,
-}
-
-/// One call of the function.
-struct Call<'a> {
-    clients: &'a Clients,
-    owner: Owner,
-    input: Input,
-    /// ARN of the execution whose the lock is.
-    run: String,
-    patient: bool,
-    /// The state machine repeats the call.
-    again: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -87,308 +74,203 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 }
 
 async fn teardown(clients: &Clients, event: Event) -> Result<Answer> {
-    let input: Input = input::parse(event.input)?;
+    let input: TeardownInput = input::parse(event.input)?;
     let run = input.run.clone().unwrap_or(event.run);
-    let call =
-        Call { clients, owner: lambda::owner(), input, run, patient: event.tries < PATIENCE, again: event.tries > 0 };
+    let (patient, again) = (event.tries < PATIENCE, event.tries > 0);
+    let call = Call { clients, owner: lambda::owner(), input, run, patient, again };
     match event.plan {
-        None => call.plan().await,
-        Some(plan) => call.remove(plan, event.fresh).await,
+        None => plan(&call).await,
+        Some(before) => remove(&call, before, event.fresh).await,
     }
 }
 
-/// What is known of an environment before its lock is taken: its security groups tell whose lock it is. Each is deleted by
-/// its id, so that what is read of them too early is harmless.
-struct Known {
-    identity: Identity,
-    groups: Result<Vec<security_group::Tagged>>,
-    /// Why its hosted zone is not known, where AWS refuses to tell.
-    no_zone: Option<Error>,
+/// Plans under the lock. Only what tells whose lock that is, is read before.
+async fn plan(call: &Call<'_>) -> Result<Answer> {
+    let Known { identity, groups, no_zone } = identify::identify(call).await?;
+    let held = match (call.input.dry_run, &call.input.run) {
+        (false, provision) => {
+            let stands = groups.as_ref().map_or(true, |groups| !groups.is_empty());
+            lock::take(call, &identity, provision.is_some(), stands).await?
+        }
+        (true, Some(_)) => Held { held: false, at_domain: identify::domain_records(call.clients, &identity).await? },
+        (true, None) => Held::default(),
+    };
+    let record = held.at_domain.as_ref().and_then(|at_domain| at_domain.lock.as_ref());
+    let gives_back = call.input.dry_run && call.input.run.is_some() && lock_record::is_held(record, &call.run);
+    let at_domain = async {
+        match no_zone {
+            Some(error) => Err(error),
+            None => read_unless(held.at_domain, call, &identity).await,
+        }
+    };
+    let List { entries, kept, passing, copied } = list(call, &identity, groups, at_domain, None).await?;
+    if gives_back {
+        // The provision failed and keeps what stands: nothing but its lock goes.
+        lock::give_back(call, &identity, false).await?;
+    }
+    if let Some(error) = passing.filter(|_| call.patient) {
+        return Err(error);
+    }
+    let items = entry::items(&entries);
+    let is_nothing = kept.is_none() && items.iter().all(|item| item.decision == Decision::Keep);
+    let elsewhere = if is_nothing { elsewhere(call, &identity, held.held, copied).await? } else { None };
+    let summary = || item::summary(&identity.name, &items, false);
+    Ok(Answer {
+        summary: kept.clone().or(elsewhere.clone()).unwrap_or_else(summary),
+        environment: identity,
+        items,
+        kept,
+        elsewhere,
+        put_back: vec![],
+        todo: entry::due(entries),
+        acted: false,
+        locked: held.held,
+        copied,
+    })
 }
 
-impl Call<'_> {
-    /// Under the lock, but for what tells whose lock it is.
-    async fn plan(&self) -> Result<Answer> {
-        let Known { identity, groups, no_zone } = self.identify().await?;
-        let held = match (self.input.dry_run, &self.input.run) {
-            (false, provision) => {
-                let stands = groups.as_ref().map_or(true, |groups| !groups.is_empty());
-                self.lock(&identity, provision.is_some(), stands).await?
-            }
-            (true, Some(_)) => Held { held: false, seen: identity::standing(self.clients, &identity).await? },
-            (true, None) => Held::default(),
-        };
-        let record = held.seen.as_ref().and_then(|standing| standing.lock.as_ref());
-        let gives_back = self.input.dry_run && self.input.run.is_some() && lock::is_held(record, &self.run);
-        let List { listed, kept, passing, copied } = self.list(&identity, groups, held.seen, no_zone, None).await?;
-        if gives_back {
-            // The provision failed and keeps what stands: nothing but its lock goes.
-            identity::unlock(self.clients, &self.owner, &identity, &self.run, false).await?;
+/// Carries out the answer of the call before, or what a new listing decides where that answer may be outdated.
+async fn remove(call: &Call<'_>, before: Answer, fresh: bool) -> Result<Answer> {
+    if fresh {
+        match carry_on(call, &before).await {
+            // A record has changed since it was listed, or the lock was given back and the answer to that was lost.
+            Err(error) if dns::is_outdated(&error) => {}
+            other => return other,
         }
-        if let Some(error) = passing.filter(|_| self.patient) {
+    }
+    let (identity, groups) = identify::groups_of(call, before.environment.clone()).await?;
+    let held = lock::take(call, &identity, before.locked, true).await?;
+    let at_domain = read_unless(held.at_domain, call, &identity);
+    let list = list(call, &identity, groups, at_domain, Some(&before.items)).await?;
+    let acted = act::act(call, &identity, &list.entries, &before.items).await?;
+    finish(call, &before, identity, before.items.clone(), acted, held.held).await
+}
+
+/// Carries out the answer of the call before. Groups that are still held are not tried again.
+async fn carry_on(call: &Call<'_>, before: &Answer) -> Result<Answer> {
+    let held = if before.acted { act::held_groups(&call.clients.ec2, &before.todo).await? } else { vec![] };
+    let is_held = |entry: &&Entry| held.iter().any(|item| item.is(&entry.item));
+    let todo: Vec<Entry> = before.todo.iter().filter(|entry| !is_held(entry)).cloned().collect();
+    let items = merged(before.items.clone(), held.clone());
+    let acted = act::act(call, &before.environment, &todo, &items).await?;
+    finish(call, before, before.environment.clone(), items, acted, before.locked).await
+}
+
+/// Answers what came of an act: what is still to be waited for, or the end, with its proof.
+///
+/// # Errors
+/// [`Error::StillDeleting`] once the machine waits; [`Error::TeardownIncomplete`] where AWS refused something.
+async fn finish(
+    call: &Call<'_>,
+    before: &Answer,
+    identity: Identity,
+    items: Vec<Item>,
+    acted: Acted,
+    locked: bool,
+) -> Result<Answer> {
+    let Acted { ended, waiting, mut put_back, .. } = acted;
+    put_back.extend(before.put_back.iter().cloned());
+    let (mut items, mut todo) = (merged(items, ended), waiting);
+    if todo.is_empty() {
+        (items, todo) = prove(call, before, &identity, items, locked).await?;
+    }
+    if todo.is_empty()
+        && let Some(refusals) = refusals(&items)
+    {
+        let what = "allow what AWS refuses, or end it by hand, and tear down again";
+        return Err(Error::TeardownIncomplete(format!("{refusals}. What to do: {what}")));
+    }
+    if before.acted && !todo.is_empty() {
+        let named = todo.iter().map(|entry| entry.item.named()).collect::<Vec<_>>();
+        return Err(Error::StillDeleting(named.join(", ")));
+    }
+    let (kept, elsewhere, copied) = (before.kept.clone(), before.elsewhere.clone(), before.copied);
+    let told = kept.as_ref().or(elsewhere.as_ref()).cloned();
+    let summary = told.unwrap_or_else(|| item::summary(&identity.name, &items, true));
+    let environment = identity;
+    Ok(Answer { environment, items, summary, kept, elsewhere, put_back, todo, acted: true, locked, copied })
+}
+
+/// Lists once more, where nothing is waited for, and gives the lock back if nothing is left: that is the proof. Carries out
+/// what the lists before did not show. Returns the items, and the entries that are still to be waited for.
+async fn prove(
+    call: &Call<'_>,
+    before: &Answer,
+    identity: &Identity,
+    mut items: Vec<Item>,
+    locked: bool,
+) -> Result<(Vec<Item>, Vec<Entry>)> {
+    let (mut identity, mut last) = (identity.clone(), vec![]);
+    if before.kept.is_none() {
+        let groups;
+        (identity, groups) = identify::groups_of(call, identity).await?;
+        let list = list(call, &identity, groups, async { Ok(None) }, Some(&items)).await?;
+        if let Some(error) = list.passing.filter(|_| call.patient) {
             return Err(error);
         }
-        let items: Vec<Item> = listed.iter().map(|listed| listed.item.clone()).collect();
-        let is_nothing = kept.is_none() && items.iter().all(|item| item.decision == Decision::Keep);
-        let elsewhere = if is_nothing { self.elsewhere(&identity, held.held, copied).await? } else { None };
-        Ok(Answer {
-            summary: kept.clone().or(elsewhere.clone()).unwrap_or_else(|| summary(&identity.name, &items, false)),
-            environment: identity,
-            items,
-            kept,
-            elsewhere,
-            put_back: vec![],
-            todo: unsettled(listed),
-            acted: false,
-            locked: held.held,
-            copied,
-        })
-    }
-
-    async fn remove(&self, plan: Answer, fresh: bool) -> Result<Answer> {
-        if fresh {
-            let done = async {
-                let held = if plan.acted { self.held(&plan.todo).await? } else { vec![] };
-                let is_held = |listed: &&Listed| held.iter().any(|item| item.is(&listed.item));
-                let todo: Vec<Listed> = plan.todo.iter().filter(|listed| !is_held(listed)).cloned().collect();
-                let items = merged(plan.items.clone(), held.clone());
-                let acted = self.act(&plan.environment, &todo, &items).await?;
-                self.finish(&plan, plan.environment.clone(), items, acted, plan.locked).await
-            };
-            match done.await {
-                // A record has changed since it was listed, or the lock was given back and the answer to that was lost.
-                Err(error) if dns::is_outdated(&error) => {}
-                other => return other,
-            }
+        last = list.entries;
+        let has_ended =
+            |items: &[Item], entry: &Entry| items.iter().any(|known| known.is(&entry.item) && known.outcome.is_some());
+        let mut left = entry::due(last.clone());
+        left.retain(|entry| !has_ended(&items, entry));
+        if !left.is_empty() {
+            let ended = act::act(call, &identity, &left, &items).await?.ended;
+            items = merged(merged(items, entry::items(&left)), ended);
+            left.retain(|entry| !has_ended(&items, entry));
         }
-        let (identity, groups) = self.groups(plan.environment.clone()).await?;
-        let held = self.lock(&identity, plan.locked, true).await?;
-        let list = self.list(&identity, groups, held.seen, None, Some(&plan.items)).await?;
-        let acted = self.act(&identity, &list.listed, &plan.items).await?;
-        self.finish(&plan, identity, plan.items.clone(), acted, held.held).await
+        if !left.is_empty() {
+            return Ok((items, left));
+        }
     }
+    let mut items = settle(items, entry::items(&last));
+    if locked {
+        items.extend(lock::give_back_at_last(call, &identity, before.copied).await?);
+    }
+    Ok((items, vec![]))
+}
 
-    /// Where nothing is waiting, the proof and the end of the lock; else what is to be waited for, which is an error once the
-    /// machine waits.
-    async fn finish(
-        &self,
-        plan: &Answer,
-        identity: Identity,
-        items: Vec<Item>,
-        acted: Acted,
-        locked: bool,
-    ) -> Result<Answer> {
-        let Acted { ended, waiting, mut put_back, .. } = acted;
-        put_back.extend(plan.put_back.iter().cloned());
-        let (mut items, mut todo) = (merged(items, ended), waiting);
-        if todo.is_empty() && plan.kept.is_some() {
-            items = settle(items, vec![]);
+/// Lists what stands, with what is decided about each.
+async fn list(
+    call: &Call<'_>,
+    identity: &Identity,
+    groups: Result<Vec<security_group::Tagged>>,
+    at_domain: impl Future<Output = Result<Option<DomainRecords>>>,
+    planned: Option<&[Item]>,
+) -> Result<List> {
+    identity.check_certificate(call.input.certificate)?;
+    let survey = Survey::read(call, identity, groups, at_domain, planned).await?;
+    Ok(List::of(&call.owner, identity, &call.input, &survey))
+}
+
+/// Reads the records at the domain, unless they were read under the lock.
+async fn read_unless(
+    under_lock: Option<DomainRecords>,
+    call: &Call<'_>,
+    identity: &Identity,
+) -> Result<Option<DomainRecords>> {
+    match under_lock {
+        Some(at_domain) => Ok(Some(at_domain)),
+        None => identify::domain_records(call.clients, identity).await,
+    }
+}
+
+/// Says what stands of what the input means under another name, where somebody wrote the input by hand. Where both name and
+/// domain are given, the name is what is meant, and this is only said.
+///
+/// # Errors
+/// [`Error::InvalidInput`] where one of them is given; the lock that was taken in vain is given back.
+async fn elsewhere(call: &Call<'_>, identity: &Identity, locked: bool, copied: bool) -> Result<Option<String>> {
+    let TeardownInput { own_only, run, night, name, domain, .. } = &call.input;
+    if *own_only || run.is_some() || night.is_some() {
+        return Ok(None);
+    }
+    match identify::elsewhere(call.clients, identity).await? {
+        Some(told) if name.is_none() || domain.is_none() => {
             if locked {
-                items.extend(self.unlock(&identity, plan.copied).await?);
+                lock::give_back(call, identity, copied).await?;
             }
-        } else if todo.is_empty() {
-            let (mut identity, groups) = self.groups(identity.clone()).await?;
-            identity.zone = identity.zone.or(plan.environment.zone.clone());
-            let no_records = async { Ok(None) };
-            let list = list::list(self.clients, &self.owner, &identity, &self.input, groups, no_records, Some(&items));
-            let List { listed: last, passing, .. } = list.await?;
-            if let Some(error) = passing.filter(|_| self.patient) {
-                return Err(error);
-            }
-            let is_ended = |items: &[Item], listed: &Listed| {
-                items.iter().any(|known| known.is(&listed.item) && known.outcome.is_some())
-            };
-            let mut left = unsettled(last.clone());
-            left.retain(|listed| !is_ended(&items, listed));
-            if !left.is_empty() {
-                // What the lists before did not show yet.
-                let ended = self.act(&identity, &left, &items).await?.ended;
-                items = merged(items, left.iter().map(|listed| listed.item.clone()).collect());
-                items = merged(items, ended);
-                left.retain(|listed| !is_ended(&items, listed));
-                todo = left;
-            }
-            if todo.is_empty() {
-                let last = last.into_iter().map(|listed| listed.item).collect();
-                items = settle(items, last);
-                if locked {
-                    items.extend(self.unlock(&identity, plan.copied).await?);
-                }
-            }
+            Err(Error::input("$.name", told))
         }
-        if todo.is_empty() && !refusals(&items).is_empty() {
-            let what = "allow what AWS refuses, or end it by hand, and tear down again";
-            return Err(Error::TeardownIncomplete(format!("{}. What to do: {what}", refusals(&items))));
-        }
-        if plan.acted && !todo.is_empty() {
-            let named = |listed: &Listed| format!("{} {}", listed.item.resource, listed.item.id);
-            return Err(Error::StillDeleting(todo.iter().map(named).collect::<Vec<_>>().join(", ")));
-        }
-        let (kept, elsewhere, copied) = (plan.kept.clone(), plan.elsewhere.clone(), plan.copied);
-        let told = kept.as_ref().or(elsewhere.as_ref()).cloned();
-        let summary = told.unwrap_or_else(|| summary(&identity.name, &items, true));
-        let environment = identity;
-        Ok(Answer { environment, items, summary, kept, elsewhere, put_back, todo, acted: true, locked, copied })
+        found => Ok(found),
     }
-
-    // --- What it reads -------------------------------------------------------------------------------------------
-
-    /// The environment that the input names.
-    async fn identify(&self) -> Result<Known> {
-        let (clients, input) = (self.clients, &self.input);
-        let mut identity = Identity::of(lambda::stack(), input)?;
-        let groups = unless_bad(identity::groups(clients, &mut identity, input).await)?;
-        let mut no_zone = None;
-        let none_known = groups.as_ref().map_or(true, Vec::is_empty);
-        if none_known && input.name.is_none() {
-            no_zone = self.find_zone(&mut identity).await;
-            if let Ok(Some(standing)) = identity::standing(clients, &identity).await {
-                identity::find_name(&mut identity, &self.owner, &standing);
-            }
-        }
-        if none_known
-            && (identity.domain.is_none() || identity.zone.is_none())
-            && let Ok(Some(tags)) = list::tags_of_front(clients, &identity).await
-        {
-            identity.learn(&tags)?;
-        }
-        if no_zone.is_none() {
-            no_zone = self.find_zone(&mut identity).await;
-        }
-        Ok(Known { identity, groups, no_zone })
-    }
-
-    /// Looks for the hosted zone of the domain, where that is known and its zone is not; answers why AWS does not tell.
-    async fn find_zone(&self, identity: &mut Identity) -> Option<Error> {
-        let (Some(domain), None) = (&identity.domain, &identity.zone) else { return None };
-        match dns::find_zone(&self.clients.route53, domain, None).await {
-            Ok(zone) => {
-                identity.zone = zone;
-                None
-            }
-            Err(error) => Some(error),
-        }
-    }
-
-    /// The groups of the environment, whose name is known.
-    async fn groups(&self, mut identity: Identity) -> Result<(Identity, Result<Vec<security_group::Tagged>>)> {
-        let input = Input { name: Some(identity.name.clone()), ..self.input.clone() };
-        let groups = unless_bad(identity::groups(self.clients, &mut identity, &input).await)?;
-        Ok((identity, groups))
-    }
-
-    async fn list(
-        &self,
-        identity: &Identity,
-        groups: Result<Vec<security_group::Tagged>>,
-        seen: Option<DomainRecords>,
-        no_zone: Option<Error>,
-        planned: Option<&[Item]>,
-    ) -> Result<List> {
-        let standing = async {
-            match (no_zone, seen) {
-                (Some(error), _) => Err(error),
-                (None, Some(seen)) => Ok(Some(seen)),
-                (None, None) => identity::standing(self.clients, identity).await,
-            }
-        };
-        list::list(self.clients, &self.owner, identity, &self.input, groups, standing, planned).await
-    }
-
-    /// What the input means and stands under another name, where somebody wrote the input by hand. Where both name and domain
-    /// are given the name is what is meant, and this is told.
-    ///
-    /// # Errors
-    /// [`Error::InvalidInput`] where one of them is given; the lock that was taken in vain goes.
-    async fn elsewhere(&self, identity: &Identity, locked: bool, copied: bool) -> Result<Option<String>> {
-        let Input { own_only, run, night, name, domain, .. } = &self.input;
-        if *own_only || run.is_some() || night.is_some() {
-            return Ok(None);
-        }
-        let found = match identity::elsewhere(self.clients, identity).await {
-            // That nothing stands is known without.
-            Err(Error::AwsRefused(_)) => None,
-            found => found?,
-        };
-        match found {
-            Some(told) if name.is_none() || domain.is_none() => {
-                if locked {
-                    identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await?;
-                }
-                Err(Error::input("$.name", told))
-            }
-            found => Ok(found),
-        }
-    }
-
-    /// The items of groups that something holds that is not ours; the others are released.
-    ///
-    /// # Errors
-    /// [`Error::StillDeleting`]: groups are held longest, and a look takes one call.
-    async fn held(&self, todo: &[Listed]) -> Result<Vec<Item>> {
-        let mut held = vec![];
-        for listed in todo {
-            let Some(Action::SecurityGroup(id)) = &listed.action else { continue };
-            match security_group::check_released(&self.clients.ec2, id).await {
-                Err(Error::TeardownIncomplete(by)) => held.push(listed.item.clone().ended(Outcome::Refused, by)),
-                // Its deletion will tell.
-                Ok(()) | Err(Error::AwsRefused(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(held)
-    }
-
-    // --- What it does --------------------------------------------------------------------------------------------
-
-    async fn lock(&self, identity: &Identity, has: bool, stands: bool) -> Result<Held> {
-        match identity::lock(self.clients, &self.owner, identity, &self.run, has, stands).await {
-            Err(error @ Error::AwsUnavailable(_)) if !self.patient && !dns::is_outdated(&error) => Ok(Held::default()),
-            other => other,
-        }
-    }
-
-    /// Gives the lock back; answers an item where AWS refuses.
-    async fn unlock(&self, identity: &Identity, copied: bool) -> Result<Option<Item>> {
-        match identity::unlock(self.clients, &self.owner, identity, &self.run, copied).await {
-            Ok(()) => Ok(None),
-            Err(error @ Error::AwsUnavailable(_)) if self.patient || dns::is_outdated(&error) => Err(error),
-            Err(error) => {
-                let name = names::lock_record(identity.domain.as_deref().unwrap_or_default());
-                let item = Item::new(Kind::LockRecord, name, Decision::Remove, "ours");
-                let why = format!("it binds nobody once this execution has ended: {error}");
-                Ok(Some(item.ended(Outcome::Refused, why)))
-            }
-        }
-    }
-
-    async fn act(&self, identity: &Identity, todo: &[Listed], items: &[Item]) -> Result<Acted> {
-        let is_left = |item: &Item| item.decision == Decision::Unknown || item.outcome == Some(Outcome::Refused);
-        let manner = Manner { patient: self.patient, again: self.again, left: items.iter().any(is_left) };
-        let mut acted = act::act(self.clients, identity, todo, manner).await;
-        acted.passing.take().map_or(Ok(acted), Err)
-    }
-}
-
-/// Bad input ends the teardown; any other error makes its kind unknown.
-fn unless_bad<T>(read: Result<T>) -> Result<Result<T>> {
-    match read {
-        Err(error @ Error::InvalidInput { .. }) => Err(error),
-        other => Ok(other),
-    }
-}
-
-/// The items, with what came of some in their place.
-fn merged(mut items: Vec<Item>, ended: Vec<Item>) -> Vec<Item> {
-    for item in ended {
-        match items.iter_mut().find(|known| known.is(&item)) {
-            Some(known) => *known = item,
-            None => items.push(item),
-        }
-    }
-    items
-}
-
-fn unsettled(list: Vec<Listed>) -> Vec<Listed> {
-    list.into_iter().filter(|listed| listed.action.is_some()).collect()
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::spec::input::{self, HealthCheck, Input, IpAddressType};
 use crate::spec::names;
-use crate::teardown;
+use crate::spec::teardown_input::TeardownInput;
 use crate::teardown::Identity;
 
 /// How many cases each property is tried with, in a second or two. `make fuzz` sets `PROPTEST_CASES` to more.
@@ -255,8 +255,8 @@ fn at<'a>(input: &'a Value, path: &str) -> Option<&'a Value> {
     Some(at)
 }
 
-fn parse_teardown(input: &Value) -> Result<(teardown::Input, Identity)> {
-    let input: teardown::Input = input::parse(input.clone())?;
+fn parse_teardown(input: &Value) -> Result<(TeardownInput, Identity)> {
+    let input: TeardownInput = input::parse(input.clone())?;
     let identity = Identity::of("stack".into(), &input)?;
     Ok((input, identity))
 }
@@ -397,7 +397,7 @@ fn provision_holds(given: &Value, input: Input) {
     assert!(given["name"].is_string() || by_domain.name == input.name());
 }
 
-fn teardown_holds(_: &Value, (input, identity): (teardown::Input, Identity)) {
+fn teardown_holds(_: &Value, (input, identity): (TeardownInput, Identity)) {
     assert_name_fits(&identity.name);
     assert_eq!(input.domain.is_some(), identity.domain.is_some());
     if let Some(domain) = &identity.domain {

@@ -1,4 +1,4 @@
-//! The user's Elastic IP addresses: released at teardown with consent. An unassociated one costs as much as one in use.
+//! The user's Elastic IP addresses: a teardown releases them with consent. One that nothing uses costs as much as one in use.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,12 @@ use crate::resource::tags::{ENVIRONMENT, ON_TEARDOWN, STACK, Tags};
 pub struct Address {
     pub allocation_id: String,
     pub public_ip: String,
+    /// The user consented to its release.
     pub consent: bool,
-    /// Of the instance that it is associated with.
+    /// Id of the instance with which it is associated.
     pub instance: Option<String>,
     association_id: Option<String>,
+    /// It carries the tags with which [`remove`] marks what it releases.
     marked: bool,
 }
 
@@ -34,14 +36,14 @@ impl Address {
     }
 }
 
-/// The user's Elastic IPs.
+/// The Elastic IPs of the account and region.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    /// Those of the environment.
+    /// Those of the environment's instances, and those that an interrupted [`remove`] has marked.
     pub ours: Vec<Address>,
-    /// The addresses of all that the account has in the region.
+    /// The public addresses of all of them.
     pub all: HashSet<String>,
-    /// Those of them whose user consented to their release.
+    /// The public addresses of those whose user consented to their release.
     pub consented: HashSet<String>,
 }
 
@@ -49,29 +51,32 @@ fn releases(tags: &Tags) -> bool {
     tags.get(ON_TEARDOWN) == Some("release")
 }
 
-/// The addresses of these instances, and those that an interrupted [`remove`] has marked as this environment's.
+/// Reads the addresses; `instances` are the ids of the environment's.
 pub async fn find(
     client: &ec2::Client,
     instances: &HashSet<String>,
     stack: &str,
     environment: &str,
 ) -> Result<Addresses> {
-    // The API does not page, and has no filter for "either of".
+    // The API does not page, and has no filter for addresses that match one filter or another.
     let answer = client.describe_addresses().send().await.call("ec2:DescribeAddresses")?;
-    let found = answer.addresses().iter().filter_map(|address| {
+    let ours = answer.addresses().iter().filter_map(|address| {
         let tags = Tags::from(address.tags());
         let marked = tags.are_of(stack, environment);
         let associated = address.instance_id().is_some_and(|id| instances.contains(id));
-        (marked || associated).then(|| Address {
-            allocation_id: address.allocation_id().unwrap_or_default().into(),
-            public_ip: address.public_ip().unwrap_or_default().into(),
+        if !marked && !associated {
+            return None;
+        }
+        Some(Address {
+            allocation_id: address.allocation_id()?.into(),
+            public_ip: address.public_ip()?.into(),
             consent: releases(&tags),
             instance: address.instance_id().map(Into::into),
             association_id: address.association_id().filter(|id| !id.is_empty()).map(Into::into),
             marked,
         })
     });
-    let ours = found.collect();
+    let ours = ours.collect();
     let public = |address: &ec2::types::Address| address.public_ip().map(Into::into);
     let consents = |address: &&ec2::types::Address| releases(&Tags::from(address.tags()));
     Ok(Addresses {
@@ -81,23 +86,15 @@ pub async fn find(
     })
 }
 
-/// Releases an address whose user consented. Again is safe.
+/// Releases an address whose user consented. Safe to repeat.
 pub async fn remove(client: &ec2::Client, address: &Address, stack: &str, environment: &str) -> Result<()> {
     if let Some(association) = &address.association_id {
-        // Once disassociated nothing leads from the environment to the address: mark it first, or a crash here
-        // leaves an idle address that is billed and that nobody finds. Without the mark it goes all the same.
+        // Once it is disassociated nothing leads from the environment to the address: it is marked first, or a crash here
+        // leaves an idle address that is billed and that nobody finds. Where AWS refuses the mark it is released all the same.
         if !address.marked {
-            let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-            let marked = client
-                .create_tags()
-                .resources(&address.allocation_id)
-                .tags(tag(STACK, stack))
-                .tags(tag(ENVIRONMENT, environment))
-                .send()
-                .await
-                .call("ec2:CreateTags");
-            if !matches!(marked, Err(Error::AwsRefused(_))) {
-                marked?;
+            match mark(client, &address.allocation_id, stack, environment).await {
+                Err(Error::AwsRefused(_)) => {}
+                marked => marked?,
             }
         }
         client
@@ -116,4 +113,11 @@ pub async fn remove(client: &ec2::Client, address: &Address, stack: &str, enviro
         .call("ec2:ReleaseAddress")
         .unless(&["InvalidAllocationID.NotFound"])
         .map(drop)
+}
+
+/// Tags an address as one that this environment is to release.
+async fn mark(client: &ec2::Client, allocation_id: &str, stack: &str, environment: &str) -> Result<()> {
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    let tags = vec![tag(STACK, stack), tag(ENVIRONMENT, environment)];
+    client.create_tags().resources(allocation_id).set_tags(Some(tags)).send().await.call("ec2:CreateTags").map(drop)
 }

@@ -1,4 +1,5 @@
-//! The user's instances: checked before they become targets; stopped or terminated at teardown with consent.
+//! The user's instances: checked before they become targets, stopped or terminated at teardown with consent, and started in
+//! the morning.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv6Addr;
@@ -12,37 +13,25 @@ use crate::error::{Call, Codes, Error, Refusal, Result};
 use crate::spec::ids::{Target, destination};
 use crate::spec::input::Returned;
 
-/// What check-input needs to know of the instances.
+/// What check-input needs to know of the instances, all in one VPC.
 #[derive(Debug)]
 pub struct Found {
     pub vpc: String,
     pub targets: Vec<Target>,
-    /// Availability Zones, in the order of the instances.
+    /// The Availability Zones of the instances, in their order.
     pub zones: Vec<String>,
-    /// For each instance the ids of its security groups, in the instance's order.
+    /// For each instance the ids of its security groups, in their order there.
     pub groups: Vec<Vec<String>>,
     pub group_names: BTreeSet<String>,
 }
 
-/// Describes the instances of an input, each checked to exist, run, and lie in one VPC; `put_back` is what a night has put
-/// back at the domain.
+/// Describes the instances of an input, and checks that each exists and runs, and that all lie in one VPC. `put_back` is what
+/// a night has put back at the domain.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] with the path of the instance.
 pub async fn check(client: &ec2::Client, ids: &[String], put_back: &[Returned]) -> Result<Found> {
-    let answer = client.describe_instances().set_instance_ids(Some(ids.to_vec())).send().await;
-    let answer = match answer.call("ec2:DescribeInstances") {
-        Err(Error::AwsRefused(refusal))
-            if refusal.code.as_deref().is_some_and(|code| code.starts_with("InvalidInstanceID")) =>
-        {
-            // AWS names the missing ids in its message, and only there.
-            let missing = ids.iter().position(|id| refusal.message.contains(id.as_str()));
-            let path = missing.map_or("$.instances".into(), |index| format!("$.instances[{index}]"));
-            return Err(Error::input(path, format!("{}. Give instances of this account and region", refusal.message)));
-        }
-        answer => answer?,
-    };
-    let all: Vec<&Instance> = answer.reservations().iter().flat_map(|reservation| reservation.instances()).collect();
+    let all = described_all(client, ids).await?;
     let mut found =
         Found { vpc: String::new(), targets: vec![], zones: vec![], groups: vec![], group_names: BTreeSet::new() };
     for (index, id) in ids.iter().enumerate() {
@@ -50,13 +39,8 @@ pub async fn check(client: &ec2::Client, ids: &[String], put_back: &[Returned]) 
         let Some(instance) = all.iter().find(|instance| instance.instance_id() == Some(id)) else {
             return wrong(format!("{id} does not exist in this account and region"));
         };
-        let state = state(instance);
-        if state != InstanceStateName::Running {
-            let advice = match state {
-                InstanceStateName::ShuttingDown | InstanceStateName::Terminated => "give one that runs",
-                _ => "start it, then provision",
-            };
-            return wrong(format!("{id} is {state}; {advice}"));
+        if let Some(problem) = not_running(instance) {
+            return wrong(format!("{id} is {problem}"));
         }
         let vpc = instance.vpc_id().unwrap_or_default();
         if index == 0 {
@@ -78,11 +62,40 @@ pub async fn check(client: &ec2::Client, ids: &[String], put_back: &[Returned]) 
     Ok(found)
 }
 
+/// Describes the instances of an input.
+async fn described_all(client: &ec2::Client, ids: &[String]) -> Result<Vec<Instance>> {
+    let answer = client.describe_instances().set_instance_ids(Some(ids.to_vec())).send().await;
+    let answer = match answer.call("ec2:DescribeInstances") {
+        Err(Error::AwsRefused(refusal))
+            if refusal.code.as_deref().is_some_and(|code| code.starts_with("InvalidInstanceID")) =>
+        {
+            // AWS names the missing ids only in its message.
+            let missing = ids.iter().position(|id| refusal.message.contains(id.as_str()));
+            let path = missing.map_or("$.instances".into(), |index| format!("$.instances[{index}]"));
+            return Err(Error::input(path, format!("{}. Give instances of this account and region", refusal.message)));
+        }
+        answer => answer?,
+    };
+    let reservations = answer.reservations.unwrap_or_default().into_iter();
+    Ok(reservations.flat_map(|reservation| reservation.instances.unwrap_or_default()).collect())
+}
+
+/// Says in which state an instance is that does not run, and what to do.
+fn not_running(instance: &Instance) -> Option<String> {
+    match state(instance) {
+        InstanceStateName::Running => None,
+        state @ (InstanceStateName::ShuttingDown | InstanceStateName::Terminated) => {
+            Some(format!("{state}; give one that runs"))
+        }
+        state => Some(format!("{state}; start it, then provision")),
+    }
+}
+
 fn state(instance: &Instance) -> InstanceStateName {
     instance.state().and_then(|state| state.name()).cloned().unwrap_or_else(|| "unknown".into())
 }
 
-/// The public IPv4 address and the DNS name that goes with it.
+/// Returns the public IPv4 address and the DNS name that goes with it.
 fn public(instance: &Instance) -> Vec<String> {
     destinations([instance.public_ip_address(), instance.public_dns_name()].into_iter().flatten())
 }
@@ -92,7 +105,8 @@ fn ipv6(instance: &Instance) -> Vec<String> {
     destinations(of_interfaces.filter_map(|address| address.ipv6_address()))
 }
 
-/// Under which the internet reaches it: at any of its interfaces, each of which may have several.
+/// Returns the addresses and names under which the internet reaches an instance: those of all its interfaces, each of which
+/// may have several.
 fn addresses(instance: &Instance) -> Vec<String> {
     let interfaces = instance.network_interfaces().iter();
     let associations = interfaces.flat_map(|interface| {
@@ -113,43 +127,45 @@ fn destinations<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
     values.filter(|value| !value.is_empty()).map(destination).collect()
 }
 
-/// The user's word on an instance.
+/// What the user allows a teardown to do with an instance, by its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Consent {
     Stop,
     Terminate,
 }
 
-/// An instance as teardown sees it.
+/// An instance as a teardown sees it.
 #[derive(Debug, Clone)]
 pub struct AtTeardown {
     pub id: String,
     pub consent: Option<Consent>,
     pub state: InstanceStateName,
-    /// The Auto Scaling group that would replace it: EC2 tags what that launches (Auto Scaling user guide, tags).
+    /// The Auto Scaling group that would replace it: EC2 tags the instances that a group launches (Auto Scaling user guide,
+    /// tags).
     pub auto_scaling_group: Option<String>,
-    /// Public IPv4 addresses and DNS names of all its interfaces: Elastic IPs', or lost when the instance stops.
+    /// Public IPv4 addresses and DNS names of all its interfaces. Those of an Elastic IP last; the others are lost when the
+    /// instance stops.
     pub public: Vec<String>,
-    /// Lost when the instance is terminated.
+    /// IPv6 addresses, which are lost when the instance is terminated.
     pub ipv6: Vec<String>,
 }
 
-/// What EC2 tags the instances of an Auto Scaling group with.
+/// The key of the tag that EC2 gives the instances of an Auto Scaling group.
 const AUTO_SCALING_GROUP: &str = "aws:autoscaling:groupName";
 
 impl AtTeardown {
-    /// The addresses and names that are its own now, and will be so tomorrow where nothing ends it.
+    /// Returns the addresses and names that the instance has now, and keeps as long as nothing ends it.
     pub fn present(&self) -> Vec<String> {
         use InstanceStateName::{ShuttingDown, Stopping, Terminated};
         match self.state {
             ShuttingDown | Terminated => vec![],
-            // An address that is no Elastic IP is still shown, and on its way to somebody else.
+            // EC2 still shows an address that is no Elastic IP, but it may be somebody else's in a moment.
             Stopping => self.ipv6.clone(),
             _ => [self.public.clone(), self.ipv6.clone()].concat(),
         }
     }
 
-    /// What consent ends, where it is not ended already.
+    /// Returns what the user's consent allows, unless the instance has ended already.
     pub fn ends(&self) -> Option<Consent> {
         use InstanceStateName::{ShuttingDown, Stopped, Stopping, Terminated};
         match (self.consent, &self.state) {
@@ -180,7 +196,7 @@ fn consent(instance: &Instance) -> Option<Consent> {
     }
 }
 
-/// The instances of these ids that still exist. Ids that AWS has forgotten are left out.
+/// Reads the instances of these ids that still exist. Ids that AWS has forgotten are left out.
 pub async fn find(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<AtTeardown>> {
     Ok(described(client, ids).await?.iter().map(AtTeardown::from).collect())
 }
@@ -189,7 +205,7 @@ async fn described(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<In
     if ids.is_empty() {
         return Ok(vec![]);
     }
-    // A filter, not InstanceIds: one forgotten id would fail the whole call.
+    // A filter and not InstanceIds, with which one forgotten id fails the whole call.
     let wanted = Filter::builder().name("instance-id").set_values(Some(ids.iter().cloned().collect())).build();
     let mut pages = client.describe_instances().filters(wanted).into_paginator().send();
     let mut found = vec![];
@@ -200,8 +216,8 @@ async fn described(client: &ec2::Client, ids: &HashSet<String>) -> Result<Vec<In
     Ok(found)
 }
 
-/// Whether a protection keeps EC2 from what the user consented to: stop protection keeps an instance from being stopped and
-/// terminated, termination protection from being terminated (EC2 user guide, stop protection and termination protection).
+/// Asks whether a protection keeps EC2 from what the user consented to. Stop protection keeps an instance from being stopped
+/// and terminated, termination protection from being terminated (EC2 user guide, stop protection and termination protection).
 pub async fn is_protected(client: &ec2::Client, id: &str, consent: Consent) -> Result<bool> {
     let is_on = async |attribute: InstanceAttributeName| {
         let answer = client.describe_instance_attribute().instance_id(id).attribute(attribute).send().await;
@@ -221,7 +237,7 @@ pub async fn is_protected(client: &ec2::Client, id: &str, consent: Consent) -> R
     }
 }
 
-/// Ends the charges of an instance as its user consented. Again is safe.
+/// Stops or terminates an instance, as its user consented. Safe to repeat.
 pub async fn remove(client: &ec2::Client, id: &str, consent: Consent) -> Result<()> {
     let gone = ["InvalidInstanceID.NotFound"];
     match consent {
@@ -239,20 +255,20 @@ pub async fn remove(client: &ec2::Client, id: &str, consent: Consent) -> Result<
     }
 }
 
-/// What is to be done so that the instances that a night has stopped run again.
+/// What is to be done until the instances that a night has stopped run again.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wake {
     start: Vec<String>,
-    /// All that do not run yet, with their states.
+    /// Each instance that does not run yet, with its state.
     wait: Vec<String>,
 }
 
 impl Wake {
-    /// Only of those whose user has consented to their stop: it was Albatross that ended them. What else does not run is
-    /// the user's wish. `again`: they have been started.
+    /// Looks only at instances whose user has consented to their stop: Albatross stopped those. Others that do not run are
+    /// stopped by the user's own wish. `again`: the instances have been started here before.
     ///
     /// # Errors
-    /// [`Error::AwsRefused`] where EC2 could not carry a start out, and will not by trying again.
+    /// [`Error::AwsRefused`] where EC2 could not start an instance, and trying again will not change that.
     fn of(instances: &[Instance], again: bool) -> Result<Self> {
         use InstanceStateName::{Pending, Stopped, Stopping};
         let mut wake = Wake::default();
@@ -275,7 +291,7 @@ impl Wake {
     }
 }
 
-/// Why an instance stands as it does (EC2 API reference, StateReason).
+/// Why an instance is in its state (EC2 API reference, StateReason).
 struct Reason<'a> {
     code: &'a str,
     message: &'a str,
@@ -290,7 +306,7 @@ impl<'a> Reason<'a> {
         }
     }
 
-    /// Nobody wanted the stop, and it is not AWS's own trouble.
+    /// Whether the instance stopped though nobody wanted that, and the cause is not AWS's own.
     fn is_final(&self) -> bool {
         let wanted = ["Client.UserInitiated", "Client.InstanceInitiated"];
         self.code.starts_with("Client.") && !wanted.iter().any(|wanted| self.code.starts_with(wanted))
@@ -314,11 +330,11 @@ impl<'a> Reason<'a> {
     }
 }
 
-/// Sees that of these instances those run that a night has stopped. `again`: it has been called before, and has started
-/// them. Again is safe.
+/// Starts those of the instances that a night has stopped, until they run. `again`: a call before this one has started them.
+/// Safe to repeat.
 ///
 /// # Errors
-/// [`Error::InstancesStarting`] until they run; [`Error::AwsRefused`] where one never will.
+/// [`Error::InstancesStarting`] until all run; [`Error::AwsRefused`] where one never will.
 pub async fn wake(client: &ec2::Client, ids: &HashSet<String>, again: bool) -> Result<()> {
     let Wake { start, wait } = Wake::of(&described(client, ids).await?, again)?;
     if !start.is_empty() {
@@ -403,7 +419,7 @@ mod tests {
     #[test]
     fn what_fell_back_is_told_once_it_was_started_here() {
         let fell_back = |code: &str| [instance("i-1", Some("stop"), InstanceStateName::Stopped, code)];
-        // An earlier morning's reason; since then its user may have mended it.
+        // An earlier morning's reason; since then its user may have fixed it.
         assert_eq!(Wake::of(&fell_back("Client.InternalError"), false).unwrap().start, ["i-1"]);
         let error = Wake::of(&fell_back("Client.InternalError"), true).unwrap_err();
         assert_eq!(error.name(), "AwsRefused");
@@ -414,7 +430,7 @@ mod tests {
         );
         assert!(said.contains("kms:CreateGrant"), "{said}");
         assert!(Wake::of(&fell_back("Client.VolumeLimitExceeded"), true).is_err());
-        // That may pass by itself.
+        // These may pass by themselves.
         for passing in ["Server.InternalError", "Client.InstanceInitiatedShutdown", ""] {
             assert_eq!(Wake::of(&fell_back(passing), true).unwrap().start, ["i-1"], "{passing}");
         }

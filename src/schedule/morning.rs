@@ -1,8 +1,8 @@
-//! The morning: which environments nights have taken the load balancer of, and what else has become of them since. No I/O.
+//! The morning: which environments have lost their load balancer to a night, and what has become of them since. No I/O.
 //!
-//! Step Functions' own lists are the record. The night names a teardown `<environment>--night--<its own execution's name>`,
-//! the morning a provision likewise. No environment's name has two hyphens in a row, and the end is the name of an execution
-//! that there has been, so what people name otherwise is not taken for one of theirs.
+//! Step Functions' own lists are the record. A night names a teardown `<environment>--night--<the night's execution name>`, and
+//! a morning names a provision likewise. No environment's name has two hyphens in a row, and the last part must be the name
+//! of an execution that exists, so names that people give are not taken for theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,15 @@ use serde::Serialize;
 
 use crate::spec::input::Returned;
 
-/// What a night removed longer ago stays away: a weekend, and days on which its provision failed.
+/// An environment that a night removed longer ago does not come back. The time spans a weekend, and days on which the
+/// provision failed.
 pub const REMEMBERED: Duration = Duration::from_secs(8 * 24 * 3600);
 
-/// Executions that one machine has started by another, as nights start teardowns; known by their names.
+/// The executions that another machine has started, as nights start teardowns. They are known by their names.
 #[derive(Debug, Default)]
 pub struct Started {
     word: &'static str,
-    /// Names of the machine's executions.
+    /// Names of the executions of the machine that starts them.
     by: BTreeSet<String>,
 }
 
@@ -31,16 +32,16 @@ impl Started {
         Started { word: "--morning--", by: names.into_iter().map(plain).collect() }
     }
 
-    /// The environment that such an execution is of; `None` of another.
+    /// Returns the environment of such an execution; `None` where the name is that of another.
     pub fn environment<'a>(&self, execution: &'a str) -> Option<&'a str> {
         let (environment, by) = execution.split_once(self.word)?;
-        // A name of at most 80 characters has lost its end.
+        // Step Functions takes names of at most 80 characters, so the end of a long one is cut off.
         let is_one = self.by.contains(by) || by.len() > 36 && self.by.iter().any(|name| name.starts_with(by));
         is_one.then_some(environment)
     }
 }
 
-/// An execution's name as names of ours have it: of characters that CloudWatch Logs takes.
+/// Writes an execution's name as the machines do in names that they give: only with characters that CloudWatch Logs takes.
 fn plain(name: String) -> String {
     let is_taken = |letter: &char| letter.is_ascii_alphanumeric() || ['-', '_'].contains(letter);
     name.chars().map(|letter| if is_taken(&letter) { letter } else { '-' }).collect()
@@ -51,53 +52,54 @@ fn plain(name: String) -> String {
 #[serde(rename_all = "camelCase")]
 pub struct Return {
     pub name: String,
-    /// ARN of its last successful provision, whose input it comes back by.
+    /// ARN of its last successful provision, with whose input it comes back.
     pub provision: String,
     /// ARN of the night's teardown.
     #[serde(skip)]
     pub teardown: String,
-    /// What that has put back at the domain.
+    /// What that teardown has put back at the domain.
     pub put_back: Vec<Returned>,
 }
 
-/// What somebody's own teardown was of: environments by name, or by domain.
+/// The environments that somebody's own teardown meant, by name or by domain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meant {
     pub name: Option<String>,
     pub domain: Option<String>,
 }
 
-/// Environments that are away, each since the night that removed it.
+/// The environments that are away, each since the night that removed it.
 #[derive(Debug, Default)]
 pub struct Away {
-    /// With the ARN of the teardown.
+    /// By name: when the night's teardown started, and its ARN.
     nights: BTreeMap<String, (SystemTime, String)>,
+    /// When somebody took down an environment, by name and by domain.
     names: BTreeMap<String, SystemTime>,
     domains: BTreeMap<String, SystemTime>,
 }
 
 impl Away {
-    /// A night's teardown of an environment whose load balancer does not stand, told with the newest first.
+    /// Notes a night's teardown of an environment whose load balancer does not stand. Call it for the newest teardown first.
     pub fn removed(&mut self, name: &str, at: SystemTime, teardown: &str) {
         if self.names.get(name).is_none_or(|hand| *hand < at) {
             self.nights.entry(name.to_owned()).or_insert_with(|| (at, teardown.to_owned()));
         }
     }
 
-    /// A teardown that somebody has started: what people take down themselves stays down.
+    /// Notes a teardown that somebody has started: what people take down themselves stays down.
     pub fn torn_down(&mut self, meant: Meant, at: SystemTime) {
         for (key, of) in [(meant.name, &mut self.names), (meant.domain, &mut self.domains)] {
             key.map(|key| of.entry(key).or_insert(at));
         }
     }
 
-    /// Whether it takes a provision's domain to know whether its environment comes back.
+    /// Whether the domain of a provision is needed to tell whether its environment comes back.
     pub fn needs_domain(&self, name: &str) -> bool {
         !self.domains.is_empty() && self.nights.contains_key(name)
     }
 
-    /// A successful provision, told with the newest first; answers the environment's return if this is what it comes
-    /// back by, as no later one has brought it back already.
+    /// Notes a successful provision. Call it for the newest provision first. Returns the environment to bring back, where this
+    /// is its last provision and none has brought it back since.
     pub fn provisioned(&mut self, name: &str, domain: Option<&str>, provision: &str, at: SystemTime) -> Option<Return> {
         let (night, teardown) = self.nights.remove(name)?;
         let by_hand = domain.and_then(|domain| self.domains.get(domain)).is_some_and(|hand| *hand >= night);
@@ -109,7 +111,7 @@ impl Away {
         })
     }
 
-    /// Whether no environment's provision is looked for any more.
+    /// Whether no environment is left whose provision is looked for.
     pub fn is_empty(&self) -> bool {
         self.nights.is_empty()
     }

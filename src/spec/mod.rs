@@ -4,3 +4,4 @@ pub mod environment;
 pub mod ids;
 pub mod input;
 pub mod names;
+pub mod teardown_input;

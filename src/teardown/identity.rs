@@ -1,21 +1,19 @@
-//! Which environment a teardown is of, as input, tags and the ownership record tell, and its lock.
+//! Which environment a teardown is of, as input, tags and the ownership record tell. No I/O.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::item::Input;
-use crate::aws::Clients;
-use crate::error::{Codes, Error, Result};
+use crate::error::{Error, Result};
 use crate::owner::Owner;
-use crate::resource::dns::lock;
-use crate::resource::dns::{self, DomainRecords, Ownership};
+use crate::resource::dns::{DomainRecords, Ownership};
 use crate::resource::security_group;
 use crate::resource::tags::{self, Tags};
 use crate::spec::names;
+use crate::spec::teardown_input::{CertificatePolicy, TeardownInput};
 
-/// Which environment, as far as input and tags tell. `domain` and `zone` are unknown where nothing stands any more and
-/// the input gives a name alone.
+/// Which environment, as far as it is known. `domain` and `zone` are `None` where nothing stands any more and the input gives
+/// a name alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub stack: String,
@@ -26,11 +24,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The environment that an input names; of a domain alone the name is the default one, until [`find_name`] knows better.
+    /// Returns the environment that an input names. Where it gives a domain alone, the name is the default one until tags or
+    /// the ownership record tell another.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] where it names none, or a malformed one.
-    pub fn of(stack: String, input: &Input) -> Result<Identity> {
+    /// [`Error::InvalidInput`] where it names no environment, or a malformed one.
+    pub fn of(stack: String, input: &TeardownInput) -> Result<Identity> {
         let domain = input.domain.as_deref().map(names::domain).transpose()?;
         let name = match (&input.name, &domain) {
             (Some(name), _) => name.clone(),
@@ -46,7 +45,7 @@ impl Identity {
         Ok(Identity { stack, name, domain, zone: input.hosted_zone_id.clone() })
     }
 
-    /// Takes domain and zone from the tags of something of the environment's.
+    /// Takes domain and zone from the tags of a resource of the environment.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] where the input's domain is not the environment's.
@@ -57,8 +56,19 @@ impl Identity {
         Ok(())
     }
 
+    /// Takes the name from the ownership record, where it is one of this owner's.
+    pub fn learn_name(&mut self, owner: &Owner, at_domain: &DomainRecords) {
+        let Some(domain) = &self.domain else { return };
+        let ownership = Ownership::at(domain, at_domain);
+        if let Some(ownership) = ownership.filter(|ownership| ownership.is_of(owner, &ownership.environment)) {
+            self.name = ownership.environment;
+        }
+    }
+
+    /// Refuses another domain than the one that is known.
+    ///
     /// # Errors
-    /// [`Error::InvalidInput`] where a tag tells another domain than is known.
+    /// [`Error::InvalidInput`] where the tags name another domain.
     pub fn check_domain(&self, tags: &Tags) -> Result<()> {
         match (&self.domain, tags.get(tags::DOMAIN)) {
             (Some(given), Some(domain)) if given != domain => {
@@ -67,156 +77,51 @@ impl Identity {
             _ => Ok(()),
         }
     }
+
+    /// Refuses to delete a certificate that cannot be found.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] where the certificate is to go and the domain is unknown.
+    pub fn check_certificate(&self, policy: CertificatePolicy) -> Result<()> {
+        if self.domain.is_none() && policy == CertificatePolicy::Delete {
+            let name = &self.name;
+            let problem = format!(
+                "missing; nothing of environment {name} stands that tells it, and its certificate is found by domain"
+            );
+            return Err(Error::input("$.domain", problem));
+        }
+        Ok(())
+    }
+
+    /// Reads the ownership record at the domain; `None` where it is not this environment's.
+    pub fn ownership(&self, owner: &Owner, at_domain: &DomainRecords) -> Option<Ownership> {
+        Ownership::at(self.domain.as_ref()?, at_domain).filter(|ownership| ownership.is_of(owner, &self.name))
+    }
+
+    /// Says what stands of what the input means under another name: of its domain, or of the domain that would have its name
+    /// by default. `groups` are all security groups of the stack.
+    pub fn elsewhere(&self, groups: &[security_group::Tagged]) -> Option<String> {
+        let Identity { name, domain, .. } = self;
+        groups.iter().find_map(|group| {
+            let (other, fronts) = (group.tags.get(tags::ENVIRONMENT)?, group.tags.get(tags::DOMAIN)?);
+            let is_meant = other != name && (domain.as_deref() == Some(fronts) || names::default(fronts) == *name);
+            is_meant
+                .then(|| format!("nothing stands as environment {name}; {fronts} has environment {other}: name that"))
+        })
+    }
 }
 
-/// The security groups of the environment that an input names. They are made first and deleted last: while anything stands
-/// one stands, and its tags tell the name of a domain's environment, its domain and its zone.
+/// Returns the name of the one environment that has these security groups of a domain; `None` where there are none.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] where several environments have the domain, or the input's domain is not the environment's.
-pub async fn groups(clients: &Clients, identity: &mut Identity, input: &Input) -> Result<Vec<security_group::Tagged>> {
-    let groups = match (&input.name, &identity.domain) {
-        (None, Some(domain)) => {
-            let found = security_group::of_domain(&clients.ec2, &identity.stack, domain).await?;
-            identity.name = name_of(&found, domain)?.unwrap_or_else(|| identity.name.clone());
-            found
-        }
-        _ => security_group::tagged(&clients.ec2, &identity.stack, Some(&identity.name)).await?,
-    };
-    if let Some(group) = groups.first() {
-        identity.learn(&group.tags)?;
-    }
-    Ok(groups)
-}
-
-/// The one environment of a domain; `None` where none has a group.
-fn name_of(groups: &[security_group::Tagged], domain: &str) -> Result<Option<String>> {
+/// [`Error::InvalidInput`] where several environments have the domain.
+pub fn name_of(groups: &[security_group::Tagged], domain: &str) -> Result<Option<String>> {
     let names: BTreeSet<&str> = groups.iter().filter_map(|group| group.tags.get(tags::ENVIRONMENT)).collect();
     if names.len() > 1 {
         let names = names.into_iter().collect::<Vec<_>>().join(" and ");
         return Err(Error::input("$.name", format!("missing; the environments {names} have {domain}: name one")));
     }
     Ok(names.first().map(|name| (*name).to_owned()))
-}
-
-/// Of a domain without a group of ours: the name that the ownership record tells.
-pub fn find_name(identity: &mut Identity, owner: &Owner, standing: &DomainRecords) {
-    let Some(domain) = &identity.domain else { return };
-    let ownership = standing.ownership.as_ref().and_then(|record| Ownership::parse(record, domain));
-    if let Some(ownership) = ownership.filter(|ownership| ownership.is_of(owner, &ownership.environment)) {
-        identity.name = ownership.environment;
-    }
-}
-
-/// What stands under another name of what the input means, in words: of its domain, or of the domain that would have its name
-/// by default.
-///
-/// # Errors
-/// As [`Call`](crate::error::Call) sorts AWS's.
-pub async fn elsewhere(clients: &Clients, identity: &Identity) -> Result<Option<String>> {
-    let Identity { stack, name, domain, .. } = identity;
-    for group in security_group::tagged(&clients.ec2, stack, None).await? {
-        let (Some(other), Some(fronts)) = (group.tags.get(tags::ENVIRONMENT), group.tags.get(tags::DOMAIN)) else {
-            continue;
-        };
-        if other != name && (domain.as_deref() == Some(fronts) || names::default(fronts) == *name) {
-            return Ok(Some(format!(
-                "nothing stands as environment {name}; {fronts} has environment {other}: name that"
-            )));
-        }
-    }
-    Ok(None)
-}
-
-/// What stands at the domain; `None` where domain or zone are unknown or gone.
-pub async fn standing(clients: &Clients, identity: &Identity) -> Result<Option<DomainRecords>> {
-    match (&identity.domain, &identity.zone) {
-        (Some(domain), Some(zone)) => {
-            dns::domain_records(&clients.route53, zone, domain).await.unless(&["NoSuchHostedZone"])
-        }
-        _ => Ok(None),
-    }
-}
-
-/// The environment's lock, as far as this execution has it.
-#[derive(Debug, Default)]
-pub struct Held {
-    pub held: bool,
-    /// What stood at the domain, where that was read under the lock.
-    pub seen: Option<DomainRecords>,
-}
-
-/// Takes the environment's lock for the execution `run`; `has` where `run` should have it already. There is no lock where no
-/// zone is known, and so no provision. Where none of the environment's `stands` as far as is known, a wildcard may serve the
-/// domain, and goes on to by a copy.
-///
-/// A lock is a record, and no record is worth a load balancer that goes on to cost: where AWS refuses to write it, or
-/// somebody's own record stands in its place, the teardown goes on without. No provision gets it then either.
-///
-/// # Errors
-/// [`Error::EnvironmentBusy`], [`Error::AwsUnavailable`].
-pub async fn lock(
-    clients: &Clients,
-    owner: &Owner,
-    identity: &Identity,
-    run: &str,
-    has: bool,
-    stands: bool,
-) -> Result<Held> {
-    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(Held::default()) };
-    let around = if has || stands { None } else { dns::around(&clients.route53, zone, domain).await.ok() };
-    let copies = around.and_then(|around| around.copies(owner, &identity.name).ok()).unwrap_or_default();
-    let take = async |seen: Option<&DomainRecords>| {
-        let record = seen.and_then(|standing| standing.lock.as_ref());
-        // A lock that stands is served by no wildcard.
-        let made = if seen.is_some() { &[] } else { &copies[..] };
-        lock::take(&clients.route53, &clients.sfn, zone, domain, record, run, made).await
-    };
-    let refused = |error: &Error| matches!(error, Error::AwsRefused(_) | Error::DnsRecordConflict { .. });
-    if !has {
-        match take(None).await {
-            Ok(()) => return Ok(Held { held: true, seen: None }),
-            // There is one, or it can be seen that there is none.
-            Err(error) if dns::is_outdated(&error) || refused(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let seen = match standing(clients, identity).await {
-        // What it should have it gives back unseen.
-        Err(error) if refused(&error) => return Ok(Held { held: has, seen: None }),
-        seen => seen?,
-    };
-    if seen.as_ref().is_some_and(|standing| lock::is_held(standing.lock.as_ref(), run)) {
-        return Ok(Held { held: true, seen });
-    }
-    match take(seen.as_ref()).await {
-        // What was read before may be another's, who worked until then.
-        Ok(()) => Ok(Held { held: true, seen: None }),
-        Err(error) if refused(&error) => Ok(Held { held: false, seen }),
-        Err(error) => Err(error),
-    }
-}
-
-/// Gives back the lock that `run` has, and where copies of a wildcard's records are `copied` to the domain, what is left of
-/// them as nothing else of ours is. With the last look this is the proof: an alias is written in one batch with the
-/// end of its writer's lock, so where this lock stands, none was written since the lock was taken.
-///
-/// # Errors
-/// [`Error::AwsUnavailable`] where `run` has it no more.
-pub async fn unlock(clients: &Clients, owner: &Owner, identity: &Identity, run: &str, copied: bool) -> Result<()> {
-    let (Some(domain), Some(zone)) = (&identity.domain, &identity.zone) else { return Ok(()) };
-    let mut edits = vec![lock::give_back(domain, run)];
-    if copied {
-        match standing(clients, identity).await {
-            Ok(standing) => {
-                edits.extend(standing.iter().flat_map(|seen| dns::farewell(owner, &identity.name, domain, seen)));
-            }
-            Err(error @ Error::AwsUnavailable(_)) => return Err(error),
-            // The copies go on to serve the domain.
-            Err(_) => {}
-        }
-    }
-    dns::apply(&clients.route53, zone, &edits, "Albatross: done").await.unless(&["NoSuchHostedZone"]).map(drop)
 }
 
 #[cfg(test)]
@@ -243,7 +148,7 @@ mod tests {
 
     #[test]
     fn tags_tell_domain_and_zone_and_contradict_another_domain() {
-        let input = Input { name: Some("api".into()), ..Input::default() };
+        let input = TeardownInput { name: Some("api".into()), ..TeardownInput::default() };
         let mut identity = Identity::of("albatross".into(), &input).unwrap();
         identity.learn(&group("api").tags).unwrap();
         assert_eq!(identity.domain.as_deref(), Some("api.example.com"));

@@ -1,4 +1,4 @@
-//! The list that teardown plans with and acts on: one item a resource, each with a decision and its reason. No I/O.
+//! The items of a teardown's list: one for each resource, with a decision, its reason, and what came of it. No I/O.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -6,50 +6,33 @@ use serde::{Deserialize, Serialize};
 use crate::kind::Kind;
 use crate::price::Rate;
 
-/// A teardown execution's input: the environment by name or by domain.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Input {
-    pub name: Option<String>,
-    pub domain: Option<String>,
-    /// Where several public zones hold the domain and nothing stands that tells which.
-    pub hosted_zone_id: Option<String>,
-    #[serde(default)]
-    pub dry_run: bool,
-    #[serde(default)]
-    pub certificate: CertificatePolicy,
-    /// A rollback and a clean-up touch nothing but ours, whatever the user has consented to.
-    #[serde(default)]
-    pub own_only: bool,
-    /// Of a rollback: the ARN of the provision execution, under whose lock it works. A dry run only gives that back.
-    pub run: Option<String>,
-    /// Of a night's teardown: the ARN of the night's execution. It waits for an environment that is busy.
-    pub night: Option<String>,
-}
-
-/// Certificates are free, and ACM limits requests a year.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CertificatePolicy {
-    #[default]
-    Keep,
-    Delete,
-}
-
 /// One resource of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     pub resource: Kind,
-    /// Empty where AWS refused to tell what stands.
-    pub id: String,
+    /// `None` where AWS refuses to tell what stands. Answers have an empty text then.
+    #[serde(with = "or_empty")]
+    pub id: Option<String>,
     pub decision: Decision,
     pub reason: String,
-    /// Dollars that end with it, where the decision is carried out and AWS bills it by the hour.
+    /// The dollars an hour that end once the decision is carried out, where AWS bills the resource by the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hourly: Option<Decimal>,
-    /// Of an execution that acted.
+    /// What came of it, once the execution has acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<ItemOutcome>,
+}
+
+mod or_empty {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+        text.as_deref().unwrap_or_default().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+        String::deserialize(from).map(|text| Some(text).filter(|text| !text.is_empty()))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,22 +44,27 @@ pub enum Decision {
     Stop,
     Terminate,
     Keep,
-    /// AWS refuses to tell what stands of this kind: what it could be stays.
+    /// AWS refuses to tell what stands of this kind: whatever it is stays.
     Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum ItemOutcome {
     Done,
     Kept,
-    /// AWS refused; the reason has what it said.
+    /// AWS refused; the item's reason has what it said.
     Refused,
 }
 
 impl Item {
     pub fn new(resource: Kind, id: impl Into<String>, decision: Decision, reason: impl Into<String>) -> Self {
-        Item { resource, id: id.into(), decision, reason: reason.into(), hourly: None, outcome: None }
+        Item { resource, id: Some(id.into()), decision, reason: reason.into(), hourly: None, outcome: None }
+    }
+
+    /// An item of which AWS refuses to tell whether it stands, and often its id, too.
+    pub fn unknown(resource: Kind, id: Option<String>, reason: impl Into<String>) -> Self {
+        Item { resource, id, decision: Decision::Unknown, reason: reason.into(), hourly: None, outcome: None }
     }
 
     /// Whether the decision changes anything.
@@ -84,62 +72,76 @@ impl Item {
         !matches!(self.decision, Decision::Keep | Decision::Unknown)
     }
 
+    /// Whether both are the same resource.
     pub fn is(&self, other: &Item) -> bool {
         (&self.resource, &self.id) == (&other.resource, &other.id)
     }
 
-    /// With what came of it in place of what was planned.
-    pub fn ended(self, outcome: Outcome, reason: String) -> Self {
+    /// Sets what came of the item, and why, in place of the plan's reason.
+    pub fn ended(self, outcome: ItemOutcome, reason: String) -> Self {
         Item { outcome: Some(outcome), reason, ..self }
     }
 
-    fn named(&self) -> String {
-        let id = if self.id.is_empty() { String::new() } else { format!(" {}", self.id) };
-        format!("{}{id}: {}", self.resource, self.reason)
+    /// Names the item for a message: its kind, and its id where that is known.
+    pub fn named(&self) -> String {
+        match &self.id {
+            Some(id) => format!("{} {id}", self.resource),
+            None => self.resource.to_string(),
+        }
+    }
+
+    /// The outcome of an item that was not acted on.
+    fn untouched(&self) -> ItemOutcome {
+        if self.decision == Decision::Unknown { ItemOutcome::Refused } else { ItemOutcome::Kept }
     }
 }
 
-/// What the decisions of a list save, carried out. An instance's own price is not in it.
+/// Replaces the items that have ended, and adds those that are new.
+pub fn merged(mut items: Vec<Item>, ended: Vec<Item>) -> Vec<Item> {
+    for item in ended {
+        match items.iter_mut().find(|known| known.is(&item)) {
+            Some(known) => *known = item,
+            None => items.push(item),
+        }
+    }
+    items
+}
+
+/// Gives every item of a finished teardown its outcome: those of the plan, and those of the last listing that came later.
+/// What was to go and was neither kept nor refused is done, as the last listing proves.
+pub fn settle(plan: Vec<Item>, last: Vec<Item>) -> Vec<Item> {
+    let settled = |item: Item| {
+        let outcome = item.outcome.unwrap_or(if item.acts() { ItemOutcome::Done } else { item.untouched() });
+        Item { outcome: Some(outcome), ..item }
+    };
+    let mut items: Vec<Item> = plan.into_iter().map(settled).collect();
+    for item in last {
+        if !items.iter().any(|known| known.is(&item)) {
+            items.push(Item { outcome: Some(item.untouched()), ..item });
+        }
+    }
+    items
+}
+
+/// Sums up what the decisions of a list save, carried out. An instance's own price is not in it.
 pub fn saves(items: &[Item]) -> Rate {
-    let counts = |item: &&Item| item.acts() && !matches!(item.outcome, Some(Outcome::Kept | Outcome::Refused));
+    let counts = |item: &&Item| item.acts() && !matches!(item.outcome, Some(ItemOutcome::Kept | ItemOutcome::Refused));
     Rate::of(items.iter().filter(counts).filter_map(|item| item.hourly).sum())
 }
 
-/// What a finished teardown did: the plan's items and what turned up later, against the last listing, which is the proof.
-///
-/// What the last listing does not hold, or holds as kept, was done.
-pub fn settle(plan: Vec<Item>, last: Vec<Item>) -> Vec<Item> {
-    let mut settled: Vec<Item> = plan
-        .into_iter()
-        .map(|item| {
-            let outcome = item.outcome.unwrap_or(if item.acts() { Outcome::Done } else { kept(&item) });
-            Item { outcome: Some(outcome), ..item }
-        })
-        .collect();
-    for item in last {
-        if !settled.iter().any(|known| known.is(&item)) {
-            let outcome = kept(&item);
-            settled.push(Item { outcome: Some(outcome), ..item });
-        }
-    }
-    settled
+/// Describes each item that AWS refused, with what it said, and then what was to go and stays with it; `None` where nothing
+/// was refused.
+pub fn refusals(items: &[Item]) -> Option<String> {
+    let refused: Vec<&Item> = items.iter().filter(|item| item.outcome == Some(ItemOutcome::Refused)).collect();
+    let staying = items.iter().filter(|item| item.acts() && item.outcome == Some(ItemOutcome::Kept));
+    let described = |item: &Item| format!("{}: {}", item.named(), item.reason);
+    let all = refused.iter().copied().chain(staying).map(described).collect::<Vec<_>>();
+    (!refused.is_empty()).then(|| all.join("; "))
 }
 
-fn kept(item: &Item) -> Outcome {
-    if item.decision == Decision::Unknown { Outcome::Refused } else { Outcome::Kept }
-}
-
-/// Each item that AWS refused, with what it said, and then what was to go and stays with it; empty where nothing was refused.
-pub fn refusals(items: &[Item]) -> String {
-    let refused: Vec<&Item> = items.iter().filter(|item| item.outcome == Some(Outcome::Refused)).collect();
-    let staying = items.iter().filter(|item| item.acts() && item.outcome == Some(Outcome::Kept));
-    let staying = staying.filter(|_| !refused.is_empty());
-    refused.iter().copied().chain(staying).map(Item::named).collect::<Vec<_>>().join("; ")
-}
-
-/// A list in one line. `acted`: it tells of what was done, and otherwise of what would be.
+/// Describes a list in one line. `acted`: it says what was done, and otherwise what would be.
 pub fn summary(environment: &str, items: &[Item], acted: bool) -> String {
-    let acting = items.iter().filter(|item| item.acts() && item.outcome != Some(Outcome::Kept)).count();
+    let acting = items.iter().filter(|item| item.acts() && item.outcome != Some(ItemOutcome::Kept)).count();
     let kept = items.len() - acting;
     match (acting, acted) {
         (0, _) if items.is_empty() => format!("nothing of environment {environment} stands; nothing was changed"),
@@ -157,7 +159,7 @@ mod tests {
     fn what_is_kept_saves_nothing() {
         let priced =
             |decision| Item { hourly: Some("0.005".parse().unwrap()), ..Item::new(Kind::Target, "", decision, "") };
-        let refused = priced(Decision::Release).ended(Outcome::Refused, "AccessDenied".into());
+        let refused = priced(Decision::Release).ended(ItemOutcome::Refused, "AccessDenied".into());
         let items = [
             priced(Decision::Release),
             priced(Decision::Keep),
@@ -173,33 +175,34 @@ mod tests {
         let kept = Item::new(Kind::Certificate, "c", Decision::Keep, "free");
         let late = Item::new(Kind::Instance, "i", Decision::Keep, "no consent");
         let settled = settle(vec![gone, kept.clone()], vec![kept, late]);
-        let outcomes: Vec<_> = settled.iter().map(|item| (item.id.as_str(), item.outcome.unwrap())).collect();
-        assert_eq!(outcomes, [("lb", Outcome::Done), ("c", Outcome::Kept), ("i", Outcome::Kept)]);
+        let outcomes: Vec<_> =
+            settled.iter().map(|item| (item.id.as_deref().unwrap(), item.outcome.unwrap())).collect();
+        assert_eq!(outcomes, [("lb", ItemOutcome::Done), ("c", ItemOutcome::Kept), ("i", ItemOutcome::Kept)]);
         assert_eq!(summary("api", &settled, true), "environment api: 1 ended, 2 kept");
     }
 
     #[test]
     fn what_was_refused_and_what_is_unknown_is_named() {
         let refused = Item::new(Kind::TargetGroup, "tg", Decision::Remove, "ours");
-        let unknown = Item::new(Kind::Certificate, "", Decision::Unknown, "acm:ListCertificates: AccessDenied");
-        let planned = vec![refused.clone().ended(Outcome::Refused, "AccessDenied".into()), unknown];
+        let unknown = Item::unknown(Kind::Certificate, None, "acm:ListCertificates: AccessDenied");
+        let planned = vec![refused.clone().ended(ItemOutcome::Refused, "AccessDenied".into()), unknown];
         let settled = settle(planned, vec![refused]);
         assert_eq!(settled.len(), 2);
         assert_eq!(
-            refusals(&settled),
+            refusals(&settled).unwrap(),
             "target group tg: AccessDenied; certificate: acm:ListCertificates: AccessDenied"
         );
     }
 
     #[test]
     fn what_stays_with_what_was_refused_is_named_after_it() {
-        let item = |resource| Item::new(resource, "", Decision::Remove, "ours");
-        let group = item(Kind::TargetGroup).ended(Outcome::Kept, "stays with its load balancer".into());
-        let kept = Item::new(Kind::Certificate, "", Decision::Keep, "free").ended(Outcome::Kept, "free".into());
-        assert_eq!(refusals(&[group.clone(), kept.clone()]), "");
-        let refused = item(Kind::LoadBalancer).ended(Outcome::Refused, "AccessDenied".into());
+        let item = |resource| Item { id: None, ..Item::new(resource, "", Decision::Remove, "ours") };
+        let group = item(Kind::TargetGroup).ended(ItemOutcome::Kept, "stays with its load balancer".into());
+        let kept = Item::new(Kind::Certificate, "", Decision::Keep, "free").ended(ItemOutcome::Kept, "free".into());
+        assert_eq!(refusals(&[group.clone(), kept.clone()]), None);
+        let refused = item(Kind::LoadBalancer).ended(ItemOutcome::Refused, "AccessDenied".into());
         assert_eq!(
-            refusals(&[group, kept, refused]),
+            refusals(&[group, kept, refused]).unwrap(),
             "load balancer: AccessDenied; target group: stays with its load balancer"
         );
     }
@@ -207,5 +210,13 @@ mod tests {
     #[test]
     fn a_list_of_nothing_says_so() {
         assert_eq!(summary("api", &[], true), "nothing of environment api stands; nothing was changed");
+    }
+
+    #[test]
+    fn an_unknown_id_is_written_as_an_empty_text() {
+        let item = Item::unknown(Kind::Instance, None, "denied");
+        let written = serde_json::to_value(&item).unwrap();
+        assert_eq!(written["id"], "");
+        assert_eq!(serde_json::from_value::<Item>(written).unwrap(), item);
     }
 }

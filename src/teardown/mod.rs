@@ -1,10 +1,21 @@
-//! Teardown: which environment, what stands of it and what is decided about each, and how that is carried out.
+//! Teardown: which environment is meant, what stands of it, what is decided about each resource, and how that is carried out.
+//!
+//! `identify` and `survey` read, `lock` and `act` change; the other files decide, without I/O.
 
 pub mod act;
+pub mod call;
+pub mod certificates;
+pub mod destinations;
+pub mod entry;
+pub mod identify;
 pub mod identity;
 pub mod item;
 pub mod list;
+pub mod lock;
+pub mod survey;
+pub mod users_own;
 
+pub use call::Call;
+pub use entry::{Action, Entry};
 pub use identity::Identity;
-pub use item::{CertificatePolicy, Decision, Input, Item, Outcome};
-pub use list::{Action, Listed};
+pub use item::{Decision, Item, ItemOutcome};
