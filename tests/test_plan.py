@@ -513,8 +513,8 @@ def test_a_plan_is_refused_as_the_provision_is(
 
 def test_a_failed_plan_takes_nothing_down(aws: LocalAws, stack: Stack, world: World) -> None:
     """The rule on an ended provision finds what that one made; a plan has made nothing."""
-    environment = stack.invoke("check-input", {"input": world.input})
-    stack.invoke("create-alb", {"environment": environment})
+    checked = stack.invoke("check-input", {"input": world.input})
+    stack.invoke("create-alb", checked)
     with unchanged(aws):
         refused = stack.run("provision", world.input | {"mode": "plan", "dns": "create-only"})
         assert refused.error == "DnsRecordConflict"
