@@ -33,7 +33,7 @@ async fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 async fn point(route53: &aws_sdk_route53::Client, event: &Event) -> Result<Answer> {
     let Event { environment, seen, load_balancer, run } = event;
-    let mut difference = alias::differ(environment, load_balancer, &seen.at_domain.standing())?;
+    let mut difference = alias::differ(environment, load_balancer, &seen.at_domain.after_lock())?;
     difference.apply(route53, environment, load_balancer, run).await?;
     Ok(Answer { url: format!("https://{}", environment.input.domain), steps: vec![difference.step()] })
 }

@@ -70,7 +70,7 @@ impl Difference {
             https: https::differ(environment, ends, &listeners, hsts.as_deref()),
             redirect: redirect::differ(environment, listeners.http().as_ref()),
             former: base.former(),
-            alias: alias::differ(environment, &ids.load_balancer, &seen.at_domain.standing())?,
+            alias: alias::differ(environment, &ids.load_balancer, &seen.at_domain.after_lock())?,
             load_balancer: ids.load_balancer,
             base,
             certificate,

@@ -2,15 +2,14 @@
 
 use aws_sdk_route53 as route53;
 use route53::types::{AliasTarget, ResourceRecordSet, RrType};
-use serde::{Deserialize, Serialize};
 
 use super::batch::{Edit, apply, is_outdated, net};
-use super::carried::Carried;
 use super::domain_records::DomainRecords;
 use super::lock;
 use super::ownership::{Ownership, Remembered};
 use super::read::domain_records;
 use super::record::{alias, describe, is_address, not_albatross, points_at};
+use super::seen_records::SeenRecords;
 use crate::error::{Error, Result};
 use crate::kind::Kind;
 use crate::owner::Owner;
@@ -19,40 +18,6 @@ use crate::spec::ids::{LoadBalancerIds, destination};
 use crate::spec::input::{DnsPolicy, IpAddressType};
 use crate::spec::names;
 use crate::step::{Outcome, Step};
-
-/// What check-input saw at the domain and made there with the lock, so that none who follows need read it again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeenRecords {
-    addresses: Vec<Carried>,
-    ownership: Option<Carried>,
-    /// Copies of a wildcard's records, and the ownership record with them.
-    made: Vec<Carried>,
-    /// A validation record of the domain was seen.
-    pub validated: bool,
-}
-
-impl SeenRecords {
-    pub fn of(standing: &DomainRecords, made: &[ResourceRecordSet], validated: bool) -> Self {
-        let addresses = standing.records.iter().filter(|record| is_address(record)).map(Carried::from).collect();
-        let ownership = standing.ownership.as_ref().map(Carried::from);
-        SeenRecords { addresses, ownership, made: made.iter().map(Carried::from).collect(), validated }
-    }
-
-    fn made(&self) -> impl Iterator<Item = ResourceRecordSet> {
-        self.made.iter().map(ResourceRecordSet::from)
-    }
-
-    /// As it stands once the lock is taken.
-    pub fn standing(&self) -> DomainRecords {
-        let records = self.addresses.iter().map(ResourceRecordSet::from).collect();
-        let before = DomainRecords {
-            records,
-            ownership: self.ownership.as_ref().map(ResourceRecordSet::from),
-            ..DomainRecords::default()
-        };
-        before.with(self.made())
-    }
-}
 
 /// The edits that point the domain at the load balancer; none where it points there already.
 ///
@@ -72,75 +37,84 @@ impl SeenRecords {
 ///
 /// # Errors
 /// [`Error::DnsRecordConflict`], naming the record and what to do.
-fn point(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Vec<Edit>> {
-    let domain = &environment.input.domain;
-    let conflict = |record: String, problem: String| {
-        Err(Error::DnsRecordConflict { record, zone: environment.zone.id.clone(), problem })
-    };
-    let owned = match &standing.ownership {
-        None => None,
-        Some(record) => match Ownership::parse(record, domain) {
-            Some(ownership) if ownership.is_of(&environment.owner, &environment.name) => Some(ownership),
-            Some(other) => {
-                let (says, whose) = (names::ownership_record(domain), other.described());
-                return conflict(
-                    domain.clone(),
-                    format!("{says} says that it belongs to {whose}; tear that down first"),
-                );
-            }
-            None => {
-                return Err(not_albatross(&names::ownership_record(domain), &environment.zone.id));
-            }
-        },
-    };
-    let Owner { stack, region, account } = environment.owner.clone();
-    let mut ownership = Ownership {
-        stack,
-        region: Some(region),
-        account: Some(account),
-        environment: environment.name.clone(),
-        target: Some(front.dns_name.clone()),
-        remembered: owned
-            .iter()
-            .flat_map(|owned| owned.remembered.clone())
-            .map(|previous| previous.led_to(&environment.targets))
-            .collect(),
-    };
-    let mut wanted = wanted_aliases(environment, front);
+fn point(environment: &Environment, load_balancer: &LoadBalancerIds, at_domain: &DomainRecords) -> Result<Vec<Edit>> {
+    let owned = owned(environment, at_domain)?;
+    let mut ownership = wanted_ownership(environment, load_balancer, owned.as_ref());
+    let mut wanted = wanted_aliases(environment, load_balancer);
     let mut edits = vec![];
-    for record in standing.records.iter().filter(|record| is_address(record)) {
+    for record in at_domain.records.iter().filter(|record| is_address(record)) {
         if let Some(index) = wanted.iter().position(|alias| same_alias(alias, record)) {
             wanted.remove(index);
             continue;
         }
-        let earlier = owned.as_ref().and_then(|owned| owned.target.as_ref());
-        let is_our_earlier_alias = earlier.is_some_and(|target| points_at(record, target));
-        if !is_our_earlier_alias && !owned.as_ref().is_some_and(|owned| owned.has_copied(record)) {
-            if let Err(problem) = may_replace(record, environment) {
-                return conflict(describe(record), problem);
-            }
-            ownership.remembered.retain(|previous| previous.record.r#type() != record.r#type());
+        if !owned.as_ref().is_some_and(|owned| is_made_by_us(owned, record)) {
+            may_replace(record, environment).map_err(|problem| conflict(environment, describe(record), problem))?;
+            ownership.remembered.retain(|remembered| remembered.record.r#type() != record.r#type());
             ownership.remembered.push(Remembered::of(record, &environment.targets));
         }
         edits.push(Edit::Delete(record.clone()));
     }
     edits.extend(wanted.into_iter().map(Edit::Create));
     if owned.as_ref() != Some(&ownership) {
-        edits.extend(standing.ownership.clone().map(Edit::Delete));
-        edits.push(Edit::Create(ownership.record(domain)));
+        edits.extend(at_domain.ownership.clone().map(Edit::Delete));
+        edits.push(Edit::Create(ownership.record(environment.domain())));
     }
     Ok(edits)
 }
 
+fn conflict(environment: &Environment, record: String, problem: String) -> Error {
+    Error::DnsRecordConflict { record, zone: environment.zone.id.clone(), problem }
+}
+
+/// The environment's ownership record, where it stands.
+///
+/// # Errors
+/// [`Error::DnsRecordConflict`] where another environment's or somebody else's stands.
+fn owned(environment: &Environment, at_domain: &DomainRecords) -> Result<Option<Ownership>> {
+    let Some(record) = &at_domain.ownership else { return Ok(None) };
+    let (domain, says) = (environment.domain(), names::ownership_record(environment.domain()));
+    match Ownership::parse(record, domain) {
+        Some(ownership) if ownership.is_of(&environment.owner, &environment.name) => Ok(Some(ownership)),
+        Some(other) => {
+            let problem = format!("{says} says that it belongs to {}; tear that down first", other.described());
+            Err(conflict(environment, domain.into(), problem))
+        }
+        None => Err(not_albatross(&says, &environment.zone.id)),
+    }
+}
+
+/// The ownership that is to stand, with what the present one remembers.
+fn wanted_ownership(
+    environment: &Environment,
+    load_balancer: &LoadBalancerIds,
+    owned: Option<&Ownership>,
+) -> Ownership {
+    let Owner { stack, region, account } = environment.owner.clone();
+    let remembered = owned.iter().flat_map(|owned| owned.remembered.clone());
+    Ownership {
+        stack,
+        region: Some(region),
+        account: Some(account),
+        environment: environment.name.clone(),
+        target: Some(load_balancer.dns_name.clone()),
+        remembered: remembered.map(|remembered| remembered.led_to(&environment.targets)).collect(),
+    }
+}
+
+/// Whether a record is the alias to an earlier load balancer of ours, or a copy of a wildcard's record.
+fn is_made_by_us(owned: &Ownership, record: &ResourceRecordSet) -> bool {
+    owned.target.as_ref().is_some_and(|target| points_at(record, target)) || owned.has_copied(record)
+}
+
 /// Whether an alias at the domain that nobody calls his may lead to the environment's load balancer, by its name, which has
 /// the load balancer's in it (Elastic Load Balancing user guide, DNS name): then the load balancer itself tells.
-pub fn is_claimable(environment: &Environment, standing: &DomainRecords) -> bool {
+pub fn is_claimable(environment: &Environment, at_domain: &DomainRecords) -> bool {
     let own = format!("{}-", environment.load_balancer_name());
     let leads = |to: &AliasTarget| {
         let name = destination(to.dns_name());
         name.trim_start_matches("dualstack.").starts_with(&own) && name.contains(".elb.")
     };
-    standing.ownership.is_none() && standing.records.iter().filter_map(|record| record.alias_target()).any(leads)
+    at_domain.ownership.is_none() && at_domain.records.iter().filter_map(|record| record.alias_target()).any(leads)
 }
 
 /// What makes the domain lead to the load balancer.
@@ -152,9 +126,13 @@ pub struct Difference {
 
 /// # Errors
 /// [`Error::DnsRecordConflict`], naming the record and what to do.
-pub fn differ(environment: &Environment, front: &LoadBalancerIds, standing: &DomainRecords) -> Result<Difference> {
-    let edits = point(environment, front, standing)?;
-    Ok(Difference { row: row(environment, front, &edits), edits })
+pub fn differ(
+    environment: &Environment,
+    load_balancer: &LoadBalancerIds,
+    at_domain: &DomainRecords,
+) -> Result<Difference> {
+    let edits = point(environment, load_balancer, at_domain)?;
+    Ok(Difference { row: row(environment, load_balancer, &edits), edits })
 }
 
 impl Difference {
@@ -163,8 +141,8 @@ impl Difference {
     }
 
     /// All edits of a provision at the domain, from the lock's batch to the last.
-    pub fn edits_since(&self, at_domain: &SeenRecords) -> Vec<Edit> {
-        net(at_domain.made().map(Edit::Create).chain(self.edits.iter().cloned()).collect())
+    pub fn edits_since(&self, seen: &SeenRecords) -> Vec<Edit> {
+        net(seen.made().map(Edit::Create).chain(self.edits.iter().cloned()).collect())
     }
 
     /// Points the domain at the load balancer, and in the same batch gives back the lock that the execution `run` has.
@@ -178,7 +156,7 @@ impl Difference {
         &mut self,
         client: &route53::Client,
         environment: &Environment,
-        front: &LoadBalancerIds,
+        load_balancer: &LoadBalancerIds,
         run: &str,
     ) -> Result<()> {
         let (zone, domain) = (&environment.zone, environment.domain());
@@ -188,11 +166,11 @@ impl Difference {
             Err(error) if is_outdated(&error) => {}
             other => return other,
         }
-        let standing = domain_records(client, &zone.id, domain).await?;
-        *self = differ(environment, front, &standing)?;
-        let release = lock::release(standing.lock.as_ref(), run);
+        let at_domain = domain_records(client, &zone.id, domain).await?;
+        *self = differ(environment, load_balancer, &at_domain)?;
+        let release = lock::release(at_domain.lock.as_ref(), run);
         if release.is_none() && !self.edits.is_empty() {
-            let holder = standing.lock.as_ref().and_then(lock::holder);
+            let holder = at_domain.lock.as_ref().and_then(lock::holder);
             return Err(Error::EnvironmentBusy {
                 domain: domain.into(),
                 run: holder.unwrap_or_else(|| "an execution that ended".into()),
@@ -205,7 +183,7 @@ impl Difference {
     }
 }
 
-fn row(environment: &Environment, front: &LoadBalancerIds, edits: &[Edit]) -> Step {
+fn row(environment: &Environment, load_balancer: &LoadBalancerIds, edits: &[Edit]) -> Step {
     let deletes = edits.iter().any(|edit| matches!(edit, Edit::Delete(_)));
     let points = edits.iter().any(|edit| is_address(edit.record()));
     let outcome = match (edits.is_empty(), deletes || !points) {
@@ -213,14 +191,14 @@ fn row(environment: &Environment, front: &LoadBalancerIds, edits: &[Edit]) -> St
         (false, true) => Outcome::Changed,
         (false, false) => Outcome::Created,
     };
-    let changes = if outcome == Outcome::Changed { diff(environment, front, edits) } else { vec![] };
+    let changes = if outcome == Outcome::Changed { diff(environment, load_balancer, edits) } else { vec![] };
     Step { changes, ..Step::new(Kind::AliasRecord, &environment.input.domain, outcome) }
 }
 
 /// Edits for the eye: `- api.example.com A 203.0.113.7`, `+ api.example.com A alias to the load balancer api-elb`.
-pub fn diff(environment: &Environment, front: &LoadBalancerIds, edits: &[Edit]) -> Vec<String> {
+pub fn diff(environment: &Environment, load_balancer: &LoadBalancerIds, edits: &[Edit]) -> Vec<String> {
     let told = |record: &ResourceRecordSet| {
-        if points_at(record, &front.dns_name) {
+        if points_at(record, &load_balancer.dns_name) {
             let (name, kind) = (record.name().trim_end_matches('.'), record.r#type());
             format!("{name} {kind} alias to the load balancer {}", environment.load_balancer_name())
         } else {
@@ -234,13 +212,16 @@ pub fn diff(environment: &Environment, front: &LoadBalancerIds, edits: &[Edit]) 
     edits.iter().map(line).collect()
 }
 
-fn wanted_aliases(environment: &Environment, front: &LoadBalancerIds) -> Vec<ResourceRecordSet> {
+fn wanted_aliases(environment: &Environment, load_balancer: &LoadBalancerIds) -> Vec<ResourceRecordSet> {
     let kinds: &[RrType] = match environment.input.ip_address_type {
         IpAddressType::Ipv4 => &[RrType::A],
         IpAddressType::Dualstack => &[RrType::A, RrType::Aaaa],
     };
-    let zone = &front.canonical_hosted_zone_id;
-    kinds.iter().map(|kind| alias(&environment.input.domain, kind.clone(), &front.dns_name, zone, false)).collect()
+    let zone = &load_balancer.canonical_hosted_zone_id;
+    kinds
+        .iter()
+        .map(|kind| alias(&environment.input.domain, kind.clone(), &load_balancer.dns_name, zone, false))
+        .collect()
 }
 
 fn same_alias(wanted: &ResourceRecordSet, found: &ResourceRecordSet) -> bool {
@@ -290,13 +271,13 @@ mod tests {
         environment
     }
 
-    fn front(dns_name: &str) -> LoadBalancerIds {
+    fn load_balancer(dns_name: &str) -> LoadBalancerIds {
         LoadBalancerIds { arn: "arn".into(), dns_name: dns_name.into(), canonical_hosted_zone_id: "ZELB".into() }
     }
 
     fn plan(dns: DnsPolicy, records: &[ResourceRecordSet], ownership: Option<ResourceRecordSet>) -> String {
         let standing = DomainRecords { records: records.to_vec(), ownership, ..DomainRecords::default() };
-        match point(&environment(dns), &front("our-elb.amazonaws.com"), &standing) {
+        match point(&environment(dns), &load_balancer("our-elb.amazonaws.com"), &standing) {
             Ok(edits) => summary(&edits),
             Err(Error::DnsRecordConflict { .. }) => "conflict".into(),
             Err(other) => panic!("{other}"),
@@ -305,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_before_the_lock_tells_the_same_edits() {
-        let (environment, front) = (environment(DnsPolicy::Takeover), front("our-elb.amazonaws.com"));
+        let (environment, load_balancer) = (environment(DnsPolicy::Takeover), load_balancer("our-elb.amazonaws.com"));
         let previous = || vec![a(INSTANCE)];
         let cases: [(Vec<ResourceRecordSet>, Option<ResourceRecordSet>, &str); 5] = [
             (vec![], None, "create A, create TXT"),
@@ -318,8 +299,8 @@ mod tests {
             let standing = DomainRecords { records, ownership, ..DomainRecords::default() };
             let sent = serde_json::to_string(&SeenRecords::of(&standing, &[], false)).unwrap();
             let carried: SeenRecords = serde_json::from_str(&sent).unwrap();
-            let edits = point(&environment, &front, &carried.standing()).unwrap();
-            assert_eq!(edits, point(&environment, &front, &standing).unwrap());
+            let edits = point(&environment, &load_balancer, &carried.after_lock()).unwrap();
+            assert_eq!(edits, point(&environment, &load_balancer, &standing).unwrap());
             assert_eq!(summary(&edits), wanted);
         }
     }
@@ -389,7 +370,8 @@ mod tests {
         let ownership = Ownership::of_copies(&owner(), "api-example-com", std::slice::from_ref(&copy)).record(DOMAIN);
         let at_domain = SeenRecords::of(&DomainRecords::default(), &[copy, ownership], false);
         let environment = environment(DnsPolicy::CreateOnly);
-        let difference = differ(&environment, &front("our-elb.amazonaws.com"), &at_domain.standing()).unwrap();
+        let difference =
+            differ(&environment, &load_balancer("our-elb.amazonaws.com"), &at_domain.after_lock()).unwrap();
         let edits = difference.edits_since(&at_domain);
         assert_eq!((difference.step().outcome, summary(&edits).as_str()), (Outcome::Changed, "create A, create TXT"));
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
@@ -423,7 +405,8 @@ mod tests {
             ownership: Some(txt("_albatross.api.example.com", &older)),
             ..DomainRecords::default()
         };
-        let edits = point(&environment(DnsPolicy::Takeover), &front("our-elb.amazonaws.com"), &standing).unwrap();
+        let edits =
+            point(&environment(DnsPolicy::Takeover), &load_balancer("our-elb.amazonaws.com"), &standing).unwrap();
         assert_eq!(summary(&edits), "delete TXT, create TXT");
         assert_eq!(edits.last(), Some(&Edit::Create(owned(vec![a(INSTANCE)]))));
     }
@@ -431,10 +414,10 @@ mod tests {
     #[test]
     fn a_diff_names_the_load_balancer() {
         let environment = environment(DnsPolicy::Takeover);
-        let front = front("our-elb.amazonaws.com");
+        let load_balancer = load_balancer("our-elb.amazonaws.com");
         let standing = DomainRecords { records: vec![a(INSTANCE)], ownership: None, ..DomainRecords::default() };
-        let edits = point(&environment, &front, &standing).unwrap();
-        let diff = diff(&environment, &front, &edits);
+        let edits = point(&environment, &load_balancer, &standing).unwrap();
+        let diff = diff(&environment, &load_balancer, &edits);
         let own = "heritage=albatross stack=albatross region=us-east-1 account=123456789012 environment=api-example-com target=our-elb.amazonaws.com";
         assert_eq!(diff[0], "- api.example.com A 203.0.113.7");
         assert_eq!(diff[1], "+ api.example.com A alias to the load balancer api-example-com-elb");
@@ -442,8 +425,8 @@ mod tests {
             diff[2],
             format!("+ _albatross.api.example.com TXT \"{own}\" \"previous=A ttl=300 value=203.0.113.7 instance=i-1\"")
         );
-        assert_eq!(row(&environment, &front, &edits).changes, diff);
-        assert_eq!(row(&environment, &front, &[]).outcome, Outcome::Found);
+        assert_eq!(row(&environment, &load_balancer, &edits).changes, diff);
+        assert_eq!(row(&environment, &load_balancer, &[]).outcome, Outcome::Found);
     }
 
     #[test]
@@ -453,7 +436,8 @@ mod tests {
         let v6 = alias("api.example.com.", RrType::Aaaa, "dualstack.other.amazonaws.com.", "Z35", true);
         let before =
             DomainRecords { records: vec![two.clone(), v6.clone()], ownership: None, ..DomainRecords::default() };
-        let edits = point(&environment(DnsPolicy::Overwrite), &front("our-elb.amazonaws.com"), &before).unwrap();
+        let edits =
+            point(&environment(DnsPolicy::Overwrite), &load_balancer("our-elb.amazonaws.com"), &before).unwrap();
         let Some(Edit::Create(txt)) = edits.last() else { panic!("{edits:?}") };
         let after =
             DomainRecords { records: vec![our_alias()], ownership: Some(txt.clone()), ..DomainRecords::default() };
