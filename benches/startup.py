@@ -61,46 +61,35 @@ MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:machine"
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-4000-8000-000000000000"
 INPUT = {"domain": "api.example.com", "instances": ["i-0123456789abcdef0"]}
 ENVIRONMENT = {
-    "stack": "albatross",
-    "region": "us-east-1",
-    "account": "123456789012",
+    "owner": {"stack": "albatross", "region": "us-east-1", "account": "123456789012"},
     "tags": {},
     "name": "api-example-com",
-    "domain": "api.example.com",
+    "input": INPUT,
     "zone": {"id": "Z0123456789ABCDEFGHIJ", "name": "example.com"},
     "vpc": "vpc-0123456789abcdef0",
     "subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
     "zones": ["us-east-1a", "us-east-1b"],
-    "instances": [{"id": "i-0123456789abcdef0", "addresses": [], "former": []}],
+    "targets": [{"id": "i-0123456789abcdef0", "addresses": [], "former": []}],
     "groupsToOpen": [],
-    "port": 80,
-    "healthCheck": {
-        "path": "/health",
-        "intervalSeconds": 10,
-        "timeoutSeconds": 5,
-        "healthyThreshold": 2,
-        "unhealthyThreshold": 2,
-        "matcher": "200",
-    },
-    "allowedCidrs": ["0.0.0.0/0"],
-    "tlsPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
-    "hstsMaxAge": 300,
-    "redirect": 302,
-    "dropInvalidHeaders": True,
-    "ipAddressType": "ipv4",
-    "certificateArn": None,
-    "dns": "takeover",
-    "onFailure": "rollback",
-    "keepUntil": None,
-    "mode": "apply",
+}
+SEEN = {
     "complete": False,
     "securityGroup": None,
     "atDomain": {"addresses": [], "ownership": None, "made": [], "validated": True},
-    "warnings": [],
+}
+HTTP = {
+    "arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef",
+    "port": 80,
+    "protocol": "HTTP",
+    "tlsPolicy": None,
+    "certificates": [],
+    "does": {"forward": f"{ARN}:targetgroup/api-target-group/0123456789abcdef"},
 }
 # One for all functions: each reads its own fields.
 EVENT = {
     "environment": ENVIRONMENT,
+    "seen": SEEN,
+    "warnings": [],
     "input": INPUT,
     "run": RUN,
     "loadBalancer": FRONT,
@@ -110,8 +99,8 @@ EVENT = {
     "healthy": False,
     "issued": False,
     "again": False,
-    "listeners": [],
-    "http": {"arn": f"{ARN}:listener/app/api-elb/0123456789abcdef/0123456789abcdef", "redirects": None},
+    "listeners": [HTTP],
+    "http": {"arn": HTTP["arn"], "redirects": None},
     "former": {"targets": [{"id": "i-0123456789abcdef1", "port": 80}], "rules": [], "zones": []},
 }
 EVENTS = {
