@@ -242,7 +242,7 @@ def test_a_morning_says_why_an_instance_fell_back_to_stopped(company: Stack, off
     assert f"{instance} fell back to stopped" in morning.cause
     assert "Client.InternalError: Client error on launch" in morning.cause
     assert "kms:CreateGrant" in morning.cause
-    # Once that is mended, the next morning starts it, whatever the last one's reason is.
+    # Once that is fixed, the next morning starts it, whatever the last one's reason is.
     office.tag(instance, "local:start", "")
     assert [each["name"] for each in succeeded(company.run("morning", {})).output["provisioned"]] == [
         office.name

@@ -93,7 +93,7 @@ def test_a_zone_that_the_registrar_does_not_lead_to_is_refused_in_seconds(
     assert refused(aws, stack, world, hostedZoneId=world.zone).startswith("$.hostedZoneId: ")
     aws.delegate(world.zone_name, [])
     assert "knows no zone" in refused(aws, stack, world)
-    # Who has just mended it at the registrar need not wait for caches.
+    # Who has just fixed it at the registrar need not wait for caches.
     assert plan(stack, world, delegation="trust")["warnings"] == []
     aws.delegate(world.zone_name, None)
     assert provision(stack, world)["warnings"] == []

@@ -192,7 +192,7 @@ class Executions:
         return execution
 
     def _drift(self, world: World, answer: dict) -> None:
-        """Change by hand all that a provision mends."""
+        """Change by hand all that a provision fixes."""
         elb, ec2 = self.aws.client("elbv2"), self.aws.client("ec2")
         balancer, group = answer["loadBalancer"]["arn"], answer["targetGroupArn"]
         other = world.instance(world.subnets[0], world.group)
