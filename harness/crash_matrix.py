@@ -448,6 +448,15 @@ LEGEND = """\
 ∅ cleaned up, as before the run     ✗ LOST                              ? the call was not made"""
 
 
+def run_told(console: Console, ready: list[Matrix], cells: list[C], run: Callable[[Matrix, C], R]) -> list[R]:
+    """The results of all cells, each told as it comes."""
+    results = []
+    for result in run_all(ready, cells, run):
+        results.append(result)
+        console.print(f"{len(results)}/{len(cells)} {result}", soft_wrap=True, markup=False)
+    return results
+
+
 def show(console: Console, results: list[Result]) -> None:
     """The matrix, what was lost, and the count."""
     letters = dict(zip(FAULTS, string.ascii_lowercase, strict=False))
@@ -486,10 +495,7 @@ def main() -> int:
         if options.sample:
             console.print(f"a sample of {options.sample} from {len(chosen)} points, --seed {options.seed}")
             chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
-        results = []
-        for result in run_all(ready, chosen, Matrix.run):
-            results.append(result)
-            console.print(f"{len(results)}/{len(chosen)} {result}", soft_wrap=True, markup=False)
+        results = run_told(console, ready, chosen, Matrix.run)
     show(console, results)
     return int(not all(result.survived for result in results))
 

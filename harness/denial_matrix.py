@@ -42,6 +42,7 @@ from .crash_matrix import (
     matrices,
     provisioned,
     run_all,
+    run_told,
     succeeded,
     unlike,
 )
@@ -381,10 +382,7 @@ def main() -> int:
         scenes = [scene for scene in SCENES if options.only.startswith(f"{scene.name}: ")] or SCENES
         recorded = run_all(ready, scenes, Matrix.record)
         chosen = [each for points in recorded for each in denials(points) if options.only in str(each)]
-        results = []
-        for result in run_all(ready, chosen, run):
-            results.append(result)
-            console.print(f"{len(results)}/{len(chosen)} {result}", soft_wrap=True, markup=False)
+        results = run_told(console, ready, chosen, run)
     show(console, results)
     return int(not all(result.survived for result in results))
 

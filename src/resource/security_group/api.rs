@@ -11,6 +11,11 @@ pub fn filter(name: impl Into<String>, value: impl Into<String>) -> Filter {
     Filter::builder().name(name).values(value).build()
 }
 
+/// Filters for what carries all of these tags, by key and value.
+pub fn tagged_with(tags: &[(&str, &str)]) -> Vec<Filter> {
+    tags.iter().map(|(key, value)| filter(format!("tag:{key}"), *value)).collect()
+}
+
 pub async fn groups(client: &ec2::Client, filters: Vec<Filter>) -> Result<Vec<SecurityGroup>> {
     let groups = client.describe_security_groups().set_filters(Some(filters)).into_paginator().items().send();
     groups.try_collect().await.call("ec2:DescribeSecurityGroups")
@@ -23,8 +28,8 @@ async fn rules(client: &ec2::Client, filters: Vec<Filter>) -> Result<Vec<Securit
 
 /// The rules of an environment in somebody's groups, wherever they stand.
 pub async fn tagged_rules(client: &ec2::Client, stack: &str, environment: &str) -> Result<Vec<SecurityGroupRule>> {
-    let tagged = [(tags::STACK, stack), (tags::ENVIRONMENT, environment)];
-    let mut found = rules(client, tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec()).await?;
+    let of_environment = tagged_with(&[(tags::STACK, stack), (tags::ENVIRONMENT, environment)]);
+    let mut found = rules(client, of_environment).await?;
     // Those of the load balancer's own group, which go with it, admit ranges.
     found.retain(|rule| rule.referenced_group_info().is_some());
     Ok(found)

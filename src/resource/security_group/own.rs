@@ -7,7 +7,7 @@ use aws_sdk_ec2 as ec2;
 use ec2::types::{Filter, IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, SecurityGroupRule};
 use ipnet::IpNet;
 
-use super::api::{Rules, describe, filter, groups, revoke, tag_specification};
+use super::api::{Rules, describe, filter, groups, revoke, tag_specification, tagged_with};
 use crate::error::{Call, Codes, Error, Result};
 use crate::kind::Kind;
 use crate::resource::seen::Seen;
@@ -212,16 +212,18 @@ pub fn check_standing(environment: &Environment, standing: &[Tagged]) -> Result<
 
 /// Lists the groups of a stack, or of one of its environments.
 pub async fn tagged(client: &ec2::Client, stack: &str, environment: Option<&str>) -> Result<Vec<Tagged>> {
-    let mut filters = vec![filter(format!("tag:{}", tags::STACK), stack)];
-    filters.extend(environment.map(|name| filter(format!("tag:{}", tags::ENVIRONMENT), name)));
-    Ok(groups(client, filters).await?.iter().map(Tagged::from).collect())
+    let mut wanted = vec![(tags::STACK, stack)];
+    wanted.extend(environment.map(|name| (tags::ENVIRONMENT, name)));
+    with_tags(client, &wanted).await
 }
 
 /// Lists the groups of a domain's environments of a stack.
 pub async fn of_domain(client: &ec2::Client, stack: &str, domain: &str) -> Result<Vec<Tagged>> {
-    let tagged = [(tags::STACK, stack), (tags::DOMAIN, domain)];
-    let filters = tagged.map(|(key, value)| filter(format!("tag:{key}"), value)).to_vec();
-    Ok(groups(client, filters).await?.iter().map(Tagged::from).collect())
+    with_tags(client, &[(tags::STACK, stack), (tags::DOMAIN, domain)]).await
+}
+
+async fn with_tags(client: &ec2::Client, wanted: &[(&str, &str)]) -> Result<Vec<Tagged>> {
+    Ok(groups(client, tagged_with(wanted)).await?.iter().map(Tagged::from).collect())
 }
 
 /// Lists the groups of these names in all VPCs, whosever they are.
